@@ -1,0 +1,53 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Extra arguments for pytest, e.g. make test ARGS="-k recorder -x"
+ARGS ?=
+
+.PHONY: help venv demo serve test unit lint format lock bench clean
+
+help: ## Print these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+venv: $(VENV)/.ready ## Create the virtual environment with the locked dependencies
+
+$(VENV)/.ready: requirements/main.txt requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "livereel needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: venv ## Record a generated live stream on command and show the files
+	@$(BIN)/livereel demo
+
+serve: venv ## Run the server with embedded defaults
+	@$(BIN)/livereel serve
+
+test: venv lint ## Lint, type-check and run the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+unit: venv ## Run the unit tests only
+	$(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: venv ## Lint, format check, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: venv ## Format the code and apply safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Renew the locked dependencies (needs uv)
+	UV_PYTHON_DOWNLOADS=never uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/main.in -o requirements/main.txt
+	UV_PYTHON_DOWNLOADS=never uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -c requirements/main.txt requirements/dev.in -o requirements/dev.txt
+
+bench: venv ## Measure ingest against nginx-rtmp (needs nginx with libnginx-mod-rtmp and a C compiler)
+	$(BIN)/python -m bench.ingest
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

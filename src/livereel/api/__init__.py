@@ -1,0 +1,1 @@
+"""HTTP: authentication, the Huawei-compatible operations, downloads, health."""

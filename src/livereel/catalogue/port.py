@@ -1,0 +1,213 @@
+"""What the rest of livereel asks of the catalogue: repositories inside one unit of work (one transaction).
+
+Implementations live in `repositories` (SQLAlchemy). Every method takes and returns domain nouns, never rows. `get`
+returns None for what is not there; `add` raises ResourceExists when a unique name or key is taken.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from livereel.domain.keys import StreamKey
+from livereel.domain.messages import Delivery, NotificationConfig, OutboxMessage
+from livereel.domain.recordings import RecordFile, Task
+from livereel.domain.states import FileState
+from livereel.domain.templates import RecordType, Template
+from livereel.domain.tenancy import AccessKey, LiveDomain, Policy, Project, Token, User
+
+
+T = TypeVar("T")
+
+
+class Page(NamedTuple, Generic[T]):
+    """One page of a listing and how many items there are in all."""
+
+    total: int
+    items: list[T]
+
+
+class Projects(Protocol):
+    async def add(self, project: Project) -> None: ...
+    async def get(self, project_id: str) -> Project | None: ...
+    async def find(self, *, name: str | None = None) -> list[Project]: ...
+
+
+class Users(Protocol):
+    async def add(self, user: User) -> None: ...
+    async def get(self, user_id: str) -> User | None: ...
+    async def by_name(self, name: str) -> User | None: ...
+    async def list(self, *, project_id: str | None = None) -> list[User]: ...
+    async def update(self, user: User) -> None: ...
+
+
+class AccessKeys(Protocol):
+    async def add(self, key: AccessKey) -> None: ...
+    async def get(self, access: str) -> AccessKey | None: ...
+    async def list(self, *, user_id: str | None = None) -> list[AccessKey]: ...
+    async def update(self, key: AccessKey) -> None: ...
+    async def delete(self, access: str) -> bool: ...
+
+
+class Tokens(Protocol):
+    async def add(self, token: Token) -> None: ...
+    async def get(self, digest: str) -> Token | None: ...
+    async def delete_for_user(self, user_id: str) -> None: ...
+    async def delete_expired(self, now: float) -> None: ...
+
+
+class Policies(Protocol):
+    async def add(self, policy: Policy) -> None: ...
+    async def list(self, *, user_id: str) -> list[Policy]: ...
+    async def delete(self, policy_id: str) -> bool: ...
+
+
+class Domains(Protocol):
+    async def add(self, domain: LiveDomain) -> None: ...
+    async def get(self, name: str) -> LiveDomain | None: ...
+    async def list(self, project_id: str) -> list[LiveDomain]: ...
+    async def update(self, domain: LiveDomain) -> None: ...
+    async def delete(self, name: str) -> bool: ...
+
+
+class Templates(Protocol):
+    async def add(self, template: Template) -> None: ...
+    async def get(self, project_id: str, template_id: str) -> Template | None: ...
+    async def for_domain(self, domain: str) -> list[Template]: ...
+    async def list(
+        self,
+        project_id: str,
+        *,
+        domain: str | None = None,
+        app: str | None = None,
+        stream: str | None = None,
+        record_type: RecordType | None = None,
+        offset: int = 0,
+        limit: int = 10,
+    ) -> Page[Template]: ...
+    async def update(self, template: Template) -> None: ...
+    async def delete(self, project_id: str, template_id: str) -> bool: ...
+
+
+class Notifications(Protocol):
+    async def get(self, domain: str) -> NotificationConfig | None: ...
+    async def put(self, config: NotificationConfig) -> bool:
+        """Store the configuration; True if there was none before."""
+        ...
+
+    async def delete(self, domain: str) -> bool: ...
+
+
+class Tasks(Protocol):
+    async def add(self, task: Task) -> None:
+        """Raises ResourceExists when another task in an active state holds the same stream key."""
+        ...
+
+    async def get(self, task_id: str) -> Task | None: ...
+    async def update(self, task: Task) -> None: ...
+    async def active(self, key: StreamKey) -> Task | None:
+        """The task in an active state for this stream."""
+        ...
+
+    async def last_stopped_at(self, key: StreamKey) -> float | None:
+        """When the latest task of this stream that ended by STOP was stopped."""
+        ...
+
+    async def open(self, *, node: str) -> list[Task]:
+        """Tasks of this node with work left (OPEN_TASK_STATES), oldest first."""
+        ...
+
+    async def list(self, *, project_id: str | None = None, offset: int = 0, limit: int = 100) -> Page[Task]:
+        """Newest first."""
+        ...
+
+
+class Files(Protocol):
+    async def add(self, file: RecordFile) -> None:
+        """Raises ResourceExists when bucket + object_key is taken."""
+        ...
+
+    async def get(self, job_id: str) -> RecordFile | None: ...
+    async def update(self, file: RecordFile) -> None: ...
+    async def of_task(self, task_id: str) -> list[RecordFile]:
+        """Ordered by format, sequence."""
+        ...
+
+    async def by_key(self, bucket: str, object_key: str) -> RecordFile | None: ...
+    async def list(
+        self,
+        project_id: str,
+        *,
+        started_from: float | None = None,
+        started_to: float | None = None,
+        domain: str | None = None,
+        app: str | None = None,
+        stream: str | None = None,
+        record_type: RecordType | None = None,
+        state: FileState | None = None,
+        offset: int = 0,
+        limit: int = 10,
+    ) -> Page[RecordFile]:
+        """Newest first; `started_from` <= started_at < `started_to`."""
+        ...
+
+
+class Outbox(Protocol):
+    async def add(self, message: OutboxMessage) -> int:
+        """Append a message (its `id` is ignored); returns the id given."""
+        ...
+
+    async def due(self, now: float, *, limit: int) -> list[OutboxMessage]:
+        """The first pending message of each channel that is due, oldest first."""
+        ...
+
+    async def next_due_at(self) -> float | None: ...
+    async def update(self, message: OutboxMessage) -> None: ...
+    async def log(self, delivery: Delivery) -> None: ...
+    async def deliveries(self, message_id: int) -> list[Delivery]: ...
+    async def list(self, *, state: str | None = None, limit: int = 100) -> list[OutboxMessage]: ...
+
+
+class SeenRequest(NamedTuple):
+    """The first answer to a signed mutation, kept while its signature is valid."""
+
+    signature: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    expires_at: float
+
+
+class SeenRequests(Protocol):
+    async def get(self, signature: str) -> SeenRequest | None: ...
+    async def add(self, seen: SeenRequest) -> None: ...
+    async def delete_expired(self, now: float) -> None: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving the context commits; an exception rolls back."""
+
+    projects: Projects
+    users: Users
+    access_keys: AccessKeys
+    tokens: Tokens
+    policies: Policies
+    domains: Domains
+    templates: Templates
+    notifications: Notifications
+    tasks: Tasks
+    files: Files
+    outbox: Outbox
+    seen_requests: SeenRequests
+
+
+class Catalogue(Protocol):
+    """The database."""
+
+    def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A unit of work that only reads."""
+        ...
+
+    def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A unit of work that writes; on SQLite it takes the write lock at once (BEGIN IMMEDIATE)."""
+        ...
+
+    async def close(self) -> None: ...

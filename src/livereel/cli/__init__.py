@@ -1,0 +1,1 @@
+"""The `livereel` command and its settings."""

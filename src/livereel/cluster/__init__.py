@@ -1,0 +1,1 @@
+"""Who owns a live stream and how its owner is asked. `port` first, then the adapters."""

@@ -1,0 +1,60 @@
+"""How control reaches the node that owns a live stream. `local` is a plain call; `nats` comes with the cluster."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from livereel.domain.keys import StreamKey
+from livereel.domain.templates import Template
+
+
+class Action(StrEnum):
+    """What the owner of a stream is asked to do."""
+
+    START = "START"
+    STOP = "STOP"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request to the owner of `key`. START carries the template that decides over the stream."""
+
+    action: Action
+    project_id: str
+    key: StreamKey
+    template: Template | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The owner did it; `task_id` is the task concerned. Refusals are raised as domain errors."""
+
+    task_id: str
+
+
+Handler = Callable[[Command], Awaitable[Answer]]
+
+
+class Cluster(Protocol):
+    """Ownership of live streams and commands to their owners."""
+
+    node: str
+
+    async def claim(self, key: StreamKey) -> bool:
+        """Become the owner of `key`; False if somebody owns it already."""
+        ...
+
+    async def release(self, key: StreamKey) -> None: ...
+
+    async def owner(self, key: StreamKey) -> str | None:
+        """The node that owns `key`, None if the stream is not live anywhere."""
+        ...
+
+    async def ask(self, command: Command) -> Answer:
+        """Ask the owner of the stream; without an owner, this node. Raises what the owner's handler raises."""
+        ...
+
+    def serve(self, handler: Handler) -> None:
+        """Take the commands for streams that this node owns."""
+        ...

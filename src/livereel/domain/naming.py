@@ -1,0 +1,115 @@
+"""Object keys: prefix variables, extensions, containment and collision.
+
+Source: spec huawei-live-recording.md sections 2.2 and 2.3. `{file_start_time}` is UTC `YYYYMMDDhhmmss` (the spec leaves
+the format open; this one sorts and equals the snapshot API's `{fmt_time_utc}`).
+"""
+
+import re
+from datetime import UTC, datetime
+
+from livereel.domain.errors import InvalidName
+from livereel.domain.keys import StreamKey
+from livereel.domain.templates import RecordFormat, RecordType
+
+OBJECT_KEY_MAX_BYTES = 1024  # limit of S3 and OBS
+
+PREFIX_VARIABLES = frozenset(
+    {"publish_domain", "app", "stream", "record_type", "record_format", "file_start_time", "file_start_time_unix"}
+)
+TS_PREFIX_VARIABLES = PREFIX_VARIABLES | {"file_end_time", "file_end_time_unix", "ts_sequence_number"}
+
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+
+EXTENSIONS = {RecordFormat.HLS: ".m3u8", RecordFormat.FLV: ".flv", RecordFormat.MP4: ".mp4"}
+
+
+def check_prefix(prefix: str, *, slice_name: bool = False) -> str:
+    """Return a `record_prefix` (or, with `slice_name`, a `record_ts_prefix`) if it is usable; raises InvalidName."""
+    known = TS_PREFIX_VARIABLES if slice_name else PREFIX_VARIABLES
+    unknown = sorted(set(_VARIABLE.findall(prefix)) - known)
+    if unknown:
+        raise InvalidName(f"unknown variable {{{unknown[0]}}}; known are {', '.join(sorted(known))}")
+    if "{" in (rest := _VARIABLE.sub("", prefix)) or "}" in rest:
+        raise InvalidName("a brace in a prefix must belong to a variable such as {stream}")
+    if not prefix or prefix.endswith("/"):
+        raise InvalidName("a prefix must end in a file name")
+    if slice_name and "/" in prefix:
+        raise InvalidName("record_ts_prefix is a file name beside the playlist and may not contain '/'")
+    check_object_key(_VARIABLE.sub("x", prefix))
+    return prefix
+
+
+def check_object_key(key: str) -> str:
+    """Return `key` if it is a relative path without empty, `.` or `..` components; raises InvalidName."""
+    if not key or len(key.encode()) > OBJECT_KEY_MAX_BYTES:
+        raise InvalidName(f"an object key must have 1 to {OBJECT_KEY_MAX_BYTES} bytes")
+    if _FORBIDDEN.search(key):
+        raise InvalidName("an object key may not contain control characters or backslashes")
+    if any(part in {"", ".", ".."} for part in key.split("/")):
+        raise InvalidName(f"an object key may not contain empty, '.' or '..' components: {key[:128]!r}")
+    return key
+
+
+def format_time(unix: float) -> str:
+    """`YYYYMMDDhhmmss` in UTC."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y%m%d%H%M%S")
+
+
+def file_key(
+    key: StreamKey,
+    record_type: RecordType,
+    record_format: RecordFormat,
+    *,
+    object_root: str,
+    prefix: str,
+    started_at: float,
+) -> str:
+    """The object key of a record file: `object_root` + expanded `record_prefix` + extension."""
+    expanded = _expand(prefix, _variables(key, record_type, record_format, started_at))
+    return check_object_key(join_root(object_root, expanded + EXTENSIONS[record_format]))
+
+
+def slice_name(
+    key: StreamKey, record_type: RecordType, *, prefix: str, started_at: float, ended_at: float, sequence: int
+) -> str:
+    """The file name of a TS slice beside its playlist. `sequence` counts from 0."""
+    variables = _variables(key, record_type, RecordFormat.HLS, started_at) | {
+        "file_end_time": format_time(ended_at),
+        "file_end_time_unix": str(int(ended_at)),
+        "ts_sequence_number": str(sequence),
+    }
+    return _expand(prefix, variables) + ".ts"
+
+
+def without_collision(object_key: str, job_id: str) -> str:
+    """Another key for a file whose key is taken: HLS gets a directory of its own (its slices too), others a suffix."""
+    directory, _, name = object_key.rpartition("/")
+    base, _, extension = name.rpartition(".")
+    tag = job_id.replace("-", "")[:8]
+    unique = f"{base}-{tag}/{name}" if extension == "m3u8" else f"{base}-{tag}.{extension}"
+    return check_object_key(f"{directory}/{unique}" if directory else unique)
+
+
+def join_root(root: str, rest: str) -> str:
+    """`obs_addr.object` + key; the root may or may not end in '/'; leading slashes of either are dropped."""
+    root = root.strip("/")
+    return f"{root}/{rest.lstrip('/')}" if root else rest.lstrip("/")
+
+
+def _variables(
+    key: StreamKey, record_type: RecordType, record_format: RecordFormat, started_at: float
+) -> dict[str, str]:
+    return {
+        "publish_domain": key.domain,
+        "app": key.app,
+        "stream": key.stream,
+        "record_type": record_type.value,
+        "record_format": record_format.value,
+        "file_start_time": format_time(started_at),
+        "file_start_time_unix": str(int(started_at)),
+    }
+
+
+def _expand(prefix: str, variables: dict[str, str]) -> str:
+    return _VARIABLE.sub(lambda found: variables[found.group(1)], prefix)

@@ -1,0 +1,99 @@
+"""State tables of recording tasks and record files. A pair that is not in a table is an error, by design.
+
+Nothing else in the code decides what may follow what; `tests/unit/domain/test_states.py` walks every pair.
+"""
+
+from enum import StrEnum
+
+
+class IllegalTransition(Exception):
+    """An event that the state table does not allow; always a bug of the caller."""
+
+
+class TaskState(StrEnum):
+    """Where a recording task stands."""
+
+    STARTING = "starting"  #: accepted; the first key frame is not in the spool yet
+    RECORDING = "recording"  #: tags go to the spool
+    INTERRUPTED = "interrupted"  #: the push broke; the merge window is open
+    FINISHING = "finishing"  #: the spool is complete; files are being finished and stored
+    COMPLETED = "completed"  #: all files and recording.json are stored
+    FAILED = "failed"  #: ended without a complete result; `error` says why
+
+
+class TaskEvent(StrEnum):
+    """What happens to a task."""
+
+    SPOOLED = "spooled"  #: the first key frame is on disk
+    INTERRUPT = "interrupt"  #: the push ended inside the merge window
+    RESUME = "resume"  #: the stream is back inside the merge window
+    END = "end"  #: STOP, end of push, end of merge window, or recovery: no more tags will come
+    STORED = "stored"  #: every file and recording.json are in the store
+    FAIL = "fail"  #: nothing more can be done
+
+
+class FileState(StrEnum):
+    """Where a record file stands."""
+
+    WRITING = "writing"  #: a worker is muxing it
+    STORING = "storing"  #: closed; on its way to the store
+    STORED = "stored"  #: the store has confirmed it
+    FAILED = "failed"  #: could not be made or stored; `error` says why
+
+
+class FileEvent(StrEnum):
+    """What happens to a record file."""
+
+    CLOSE = "close"  #: the muxer finished it
+    STORE = "store"  #: the store confirmed it
+    FAIL = "fail"
+
+
+TASK_TABLE: dict[TaskState, dict[TaskEvent, TaskState]] = {
+    TaskState.STARTING: {
+        TaskEvent.SPOOLED: TaskState.RECORDING,
+        TaskEvent.END: TaskState.FINISHING,
+        TaskEvent.FAIL: TaskState.FAILED,
+    },
+    TaskState.RECORDING: {
+        TaskEvent.INTERRUPT: TaskState.INTERRUPTED,
+        TaskEvent.END: TaskState.FINISHING,
+        TaskEvent.FAIL: TaskState.FAILED,
+    },
+    TaskState.INTERRUPTED: {
+        TaskEvent.RESUME: TaskState.RECORDING,
+        TaskEvent.END: TaskState.FINISHING,
+        TaskEvent.FAIL: TaskState.FAILED,
+    },
+    TaskState.FINISHING: {TaskEvent.STORED: TaskState.COMPLETED, TaskEvent.FAIL: TaskState.FAILED},
+    TaskState.COMPLETED: {},
+    TaskState.FAILED: {},
+}
+
+FILE_TABLE: dict[FileState, dict[FileEvent, FileState]] = {
+    FileState.WRITING: {FileEvent.CLOSE: FileState.STORING, FileEvent.FAIL: FileState.FAILED},
+    FileState.STORING: {FileEvent.STORE: FileState.STORED, FileEvent.FAIL: FileState.FAILED},
+    FileState.STORED: {},
+    FileState.FAILED: {},
+}
+
+#: States in which a task holds its stream: START is refused, STOP works.
+ACTIVE_TASK_STATES = frozenset({TaskState.STARTING, TaskState.RECORDING, TaskState.INTERRUPTED})
+#: States from which a task still has work to do; recovery looks for these at start-up.
+OPEN_TASK_STATES = ACTIVE_TASK_STATES | {TaskState.FINISHING}
+
+
+def next_task_state(state: TaskState, event: TaskEvent) -> TaskState:
+    """The state after `event`; raises IllegalTransition."""
+    try:
+        return TASK_TABLE[state][event]
+    except KeyError:
+        raise IllegalTransition(f"a {state} task does not take the event {event}") from None
+
+
+def next_file_state(state: FileState, event: FileEvent) -> FileState:
+    """The state after `event`; raises IllegalTransition."""
+    try:
+        return FILE_TABLE[state][event]
+    except KeyError:
+        raise IllegalTransition(f"a {state} record file does not take the event {event}") from None

@@ -1,0 +1,1 @@
+"""Projects, users, access keys, tokens, policies: who is it, and may they?"""

@@ -1,0 +1,1 @@
+"""Sockets of publishers: listener, connection, the batched-read pump."""

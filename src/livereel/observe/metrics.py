@@ -1,0 +1,31 @@
+"""Every metric of the server, in one place; docs/operate/metrics.md lists them and a test compares.
+
+Count once per batch, never per packet.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+publishes = Counter("livereel_publishes", "Push sessions by outcome", ["outcome"])
+connections = Gauge("livereel_rtmp_connections", "Open RTMP connections")
+live_streams = Gauge("livereel_live_streams", "Streams being pushed")
+ingest_bytes = Counter("livereel_ingest_bytes", "Bytes read from publishing sockets")
+ingest_tags = Counter("livereel_ingest_tags", "Tags received")
+protocol_errors = Counter("livereel_rtmp_protocol_errors", "RTMP connections ended for bad input")
+sweep_seconds = Histogram(
+    "livereel_ingest_sweep_seconds",
+    "Time the pump held the loop in one slice",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+)
+spool_bytes = Counter("livereel_spool_bytes", "Bytes written to spools")
+spool_backlog_bytes = Gauge("livereel_spool_backlog_bytes", "Bytes waiting for the spool writer")
+spool_errors = Counter("livereel_spool_errors", "Spool writes that failed")
+tasks = Counter("livereel_tasks", "Recording tasks by final state", ["state"])
+active_tasks = Gauge("livereel_active_tasks", "Recording tasks that take tags")
+files = Counter("livereel_files", "Record files by format and final state", ["format", "state"])
+worker_restarts = Counter("livereel_worker_restarts", "Recorder worker processes that died and were restarted")
+recorder_lag_bytes = Gauge("livereel_recorder_lag_bytes", "Spool bytes that recorder workers have not read yet")
+store_objects = Counter("livereel_store_objects", "Objects put into stores by outcome", ["outcome"])
+messages = Counter("livereel_messages", "Delivery attempts of notifications and callbacks by outcome", ["outcome"])
+outbox_pending = Gauge("livereel_outbox_pending", "Messages waiting for delivery")
+requests = Counter("livereel_api_requests", "API requests by method, route and status", ["method", "route", "status"])
+request_seconds = Histogram("livereel_api_request_seconds", "API request duration by route", ["route"])

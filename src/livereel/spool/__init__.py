@@ -1,0 +1,4 @@
+"""The append-only record of what was received, one directory per task: format, writer, tail, recovery.
+
+The spool is the truth: every output is derived from it and can be derived again. Start reading with `format`.
+"""

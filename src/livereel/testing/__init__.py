@@ -1,0 +1,1 @@
+"""Shipped helpers for tests and the demo: media source, publisher, media assertions, fake clock."""
