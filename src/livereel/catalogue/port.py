@@ -14,7 +14,6 @@ from livereel.domain.states import FileState
 from livereel.domain.templates import RecordType, Template
 from livereel.domain.tenancy import AccessKey, LiveDomain, Policy, Project, Token, User
 
-
 T = TypeVar("T")
 
 

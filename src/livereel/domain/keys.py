@@ -1,7 +1,8 @@
 """Stream keys and the one grammar for names.
 
-Every name is checked at the door (RTMP publish, API request) and nowhere loosened later. Names become path and object-key
-components, so the grammar leaves out separators, control characters, blanks, braces (template variables) and a leading dot.
+Every name is checked at the door (RTMP publish, API request) and nowhere loosened later. Names become path and
+object-key components, so the grammar leaves out separators, control characters, blanks, braces (template variables)
+and a leading dot.
 """
 
 import ipaddress

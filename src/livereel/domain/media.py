@@ -36,7 +36,7 @@ class AudioCodec(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VideoTrack:
-    """What the video sequence header says. Sizes are pixels, 0 when unknown; `frame_rate` is frames a second or None."""
+    """What the video sequence header says. Sizes are pixels, 0 when unknown; `frame_rate` is frames/s or None."""
 
     codec: VideoCodec
     width: int = 0

@@ -12,7 +12,7 @@ MIN_PAUSE_AFTER_STOP = 10.0  # seconds between STOP and the next START (spec hua
 
 
 class SpoolPosition(NamedTuple):
-    """A place in a task's spool: segment number (from 1) and byte offset in it. Positions order as they were written."""
+    """A place in a task's spool: segment number (from 1) and byte offset in it. They order as they were written."""
 
     segment: int
     offset: int

@@ -1,4 +1,4 @@
-"""RTMP as the server of a publisher sees it: handshake, chunks, commands, session. Sans-IO and sans-clock, standard library only.
+"""RTMP as the server of a publisher sees it: handshake, chunks, commands, session. Sans-IO, sans-clock, stdlib only.
 
 Start reading with `session`. Nothing here opens sockets, reads clocks or knows what a recording is.
 """

@@ -19,7 +19,7 @@ class Store(Protocol):
     bucket: str
 
     async def put_file(self, key: str, path: Path) -> StoredObject:
-        """Make the file's present content the object `key`, replacing it in one step. The file stays. Raises StoreError."""
+        """Make the file's present content the object `key`, replacing it in one step; raises StoreError. It stays."""
         ...
 
     async def put_bytes(self, key: str, data: bytes) -> StoredObject:

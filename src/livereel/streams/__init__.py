@@ -1,1 +1,1 @@
-"""Live streams of this node: registry, tracks, key-frame ring, statistics. Knows neither RTMP sessions nor recordings."""
+"""Live streams of this node: registry, tracks, key-frame ring, statistics. Knows no RTMP sessions, no recordings."""
