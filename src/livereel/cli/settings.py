@@ -1,0 +1,311 @@
+"""Every setting of the server, with its default and the reason for it.
+
+A value comes from the environment (`LIVEREEL_RTMP__PORT`), else from `livereel.toml` (`[rtmp]` `port`), else from here.
+docs/operate/settings.md is generated from this module. No other package reads settings: `livereel.app` hands out
+plain arguments.
+"""
+
+import ipaddress
+import os
+import socket
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import model_validator as check_model
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from livereel.domain.errors import LivereelError
+from livereel.domain.keys import check_domain
+from livereel.observe.logging import LogFormat, LogLevel
+
+CONFIG_FILE = Path("livereel.toml")  # looked for in the working directory
+CONFIG_VARIABLE = "LIVEREEL_CONFIG"  # names another file
+PREFIX = "LIVEREEL_"
+
+MIB = 1024 * 1024
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class BadSettings(LivereelError):
+    """A setting cannot be used. `detail` is one line that names it and says where it was read."""
+
+
+def _split_commas(value: object) -> object:
+    """Lists may be written `a,b` in the environment."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LogSettings(_Group):
+    """What the log holds and looks like. It goes to standard error."""
+
+    level: LogLevel = "info"
+    """Lowest level that is logged: `debug`, `info`, `warning` or `error`. `info` is a few lines per push and
+    recording."""
+    format: LogFormat = "console"
+    """`console` for people, `json` (one object per line) for log collectors."""
+
+
+class RtmpSettings(_Group):
+    """Where encoders push to."""
+
+    host: str = "0.0.0.0"  # noqa: S104  encoders are elsewhere
+    """Address to listen on. All addresses by default, since encoders are rarely on the same machine."""
+    port: Port = 1935
+    """Port to listen on; 1935 is RTMP's own. 0 takes a free one."""
+    default_domain: str = "publish.livereel.internal"
+    """Ingest domain of pushes whose URL holds an address instead of a host name (`rtmp://192.0.2.7/live/cam`), so that
+    a first try needs no DNS."""
+    max_connections: int = Field(default=2000, ge=1)
+    """Open connections at most; more are closed at once. 2000 stays below the usual limit of 4096 open files with one
+    spool file per recorded stream. Raise `ulimit -n` with it."""
+
+    @field_validator("default_domain")
+    @classmethod
+    def _domain(cls, value: str) -> str:
+        return _checked(check_domain, value)
+
+
+class ApiSettings(_Group):
+    """The HTTP API and the download links it gives out."""
+
+    host: str = "0.0.0.0"  # noqa: S104  applications are elsewhere; every request is authenticated
+    """Address to listen on. All addresses by default: every request but health checks must be signed."""
+    port: Port = 8280
+    """Port to listen on. 0 takes a free one."""
+    tls_certificate: Path | None = None
+    """PEM file with the certificate and its chain. Set together with `tls_key` to serve HTTPS; plain HTTP without, for
+    use behind a proxy or on one machine."""
+    tls_key: Path | None = None
+    """PEM file with the private key of `tls_certificate`."""
+    public_url: str | None = None
+    """Base of download links, as clients reach this server (`https://rec.example.com`). Derived from `host` and `port`
+    when not set, with 127.0.0.1 for "all addresses": good for a try on one machine only."""
+    download_lifetime: int = Field(default=3600, ge=60, le=7 * 86400)
+    """Seconds a download link works. An hour is enough to fetch a file and short enough for a link that leaks; each
+    listing gives fresh links."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an http:// or https:// URL without query")
+        return value.rstrip("/")
+
+    @check_model(mode="after")
+    def _tls_pair(self) -> "ApiSettings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key must be set together")
+        return self
+
+    @property
+    def tls(self) -> bool:
+        """Whether HTTPS is served."""
+        return self.tls_certificate is not None
+
+
+class RecorderSettings(_Group):
+    """How recordings are made."""
+
+    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    """Worker processes that make files from spools. One per core by default: each muxes on one thread."""
+    record_cycle_zero: Literal["6h", "whole"] = "6h"
+    """What `record_cycle` 0 in a template means: files of six hours, as the API documents since 2024, or (`whole`) one
+    file for the whole recording, as before."""
+    first_key_frame_timeout: float = Field(default=10.0, gt=0, le=300)
+    """Seconds START waits for a key frame on a live stream before it fails. Encoders send one every 1 to 4 s; 10 covers
+    the longest common setting."""
+
+
+class CatalogueSettings(_Group):
+    """The database."""
+
+    url: SecretStr | None = None
+    """SQLAlchemy URL of the database: `postgresql+psycopg://user:password@host/name`, or
+    `sqlite+aiosqlite:////path/file.db`. Default: `catalogue.db` in `data_dir`, which needs no other server."""
+
+
+class SpoolSettings(_Group):
+    """The append-only record of what was received, from which all files are made."""
+
+    max_backlog: int = Field(default=256 * MIB, ge=16 * MIB)
+    """Bytes that may wait in memory for a slow disk, all streams together; beyond it publishing sockets are read more
+    slowly. 256 MiB is about 12 s of 60 streams of 2.7 Mbit/s."""
+
+
+class StorageSettings(_Group):
+    """Where finished files end up."""
+
+    root: Path | None = None
+    """Directory whose sub-directories are the buckets that templates name. Default: `store` in `data_dir`."""
+    create_buckets: bool = True
+    """Make the directory of a bucket that does not exist yet, so that a template works at once. Switch off to accept
+    only buckets that were made by hand."""
+
+
+class CallbackSettings(_Group):
+    """Notifications and callbacks sent to applications."""
+
+    allow_private: Annotated[
+        tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split_commas)
+    ] = ()
+    """Networks or addresses that may be called although they are not public: `["10.1.0.0/16", "127.0.0.1"]`. None by
+    default, since a URL given through the API must not reach this machine's own neighbours."""
+    timeout: float = Field(default=10.0, gt=0, le=60)
+    """Seconds an attempt may take in all. The receiver only has to answer 200; slower ones are tried again later."""
+    retry_horizon: float = Field(default=86400.0, ge=60)
+    """Seconds a message is tried before it is given up (kept and listed, not sent). 24 h outlasts a night without
+    anybody at the receiver."""
+
+
+class Settings(BaseSettings):
+    """All settings. Keyword arguments are what the file says; the environment beats them."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=False,
+        use_attribute_docstrings=True,
+    )
+
+    data_dir: Path = Path("livereel-data")
+    """Directory for all that is kept: catalogue, spools, files (unless `storage.root` is set) and the key that seals
+    secrets. In the working directory by default; back it up as a whole."""
+    node: str = Field(default_factory=socket.gethostname, min_length=1, max_length=255)
+    """Name of this machine in tasks and request ids. The host name by default. Unfinished recordings belong to a node:
+    keep it the same over restarts."""
+    region: str = Field(default="livereel-1", min_length=1, max_length=64)
+    """Region that SDK clients name; the default project bears this name, which is how clients find their project."""
+    stop_grace: float = Field(default=20.0, ge=0, le=3600)
+    """Seconds an orderly stop may take to finish and store files. What is left is finished at the next start. 20 stays
+    below the 30 s after which container platforms kill."""
+    log: LogSettings = LogSettings()
+    rtmp: RtmpSettings = RtmpSettings()
+    api: ApiSettings = ApiSettings()
+    recorder: RecorderSettings = Field(default_factory=RecorderSettings)
+    catalogue: CatalogueSettings = CatalogueSettings()
+    spool: SpoolSettings = SpoolSettings()
+    storage: StorageSettings = StorageSettings()
+    callbacks: CallbackSettings = CallbackSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment beats the file; no other source is read."""
+        return env_settings, init_settings
+
+    def catalogue_url(self) -> str:
+        """The database URL, with its password."""
+        if self.catalogue.url is not None:
+            return self.catalogue.url.get_secret_value()
+        return f"sqlite+aiosqlite:///{(self.data_dir / 'catalogue.db').absolute()}"
+
+    def storage_root(self) -> Path:
+        """The directory of the buckets."""
+        return self.storage.root if self.storage.root is not None else self.data_dir / "store"
+
+    def spool_dir(self) -> Path:
+        """The directory of the spools."""
+        return self.data_dir / "spool"
+
+    def work_dir(self) -> Path:
+        """The directory of files that are being made."""
+        return self.data_dir / "work"
+
+    def public_url(self, port: int | None = None) -> str:
+        """Base URL of the API for clients, without a trailing slash. `port` is the real one when `api.port` is 0."""
+        if self.api.public_url is not None:
+            return self.api.public_url
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(self.api.host, self.api.host)  # noqa: S104
+        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        return f"{'https' if self.api.tls else 'http'}://{host}:{port or self.api.port}"
+
+
+def config_path(given: Path | None = None) -> Path | None:
+    """The file that `load` reads: the given one, the one of LIVEREEL_CONFIG, or livereel.toml here if there is one."""
+    if given is not None:
+        return given
+    if named := os.environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    return CONFIG_FILE if CONFIG_FILE.is_file() else None
+
+
+def load(path: Path | None = None) -> Settings:
+    """The settings of this process. Relative paths are relative to the working directory. Raises BadSettings."""
+    source = config_path(path)
+    values = _read(source) if source is not None else {}
+    try:
+        return Settings(**values)
+    except ValidationError as problem:
+        raise BadSettings(_explain(problem, source)) from None
+    except SettingsError as problem:
+        raise BadSettings(f"environment: {problem}") from None
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """LIVEREEL_* variables that are nobody's. They are not refused: platforms make such variables for services."""
+    groups = tuple(f"{PREFIX}{name}__".upper() for name in Settings.model_fields)
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {
+        CONFIG_VARIABLE,
+        "LIVEREEL_DEMUXER",
+        "LIVEREEL_COMPILE",
+    }
+    ours = (name for name in environment if name.upper().startswith(PREFIX))
+    return sorted(name for name in ours if name.upper() not in known and not name.upper().startswith(groups))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        raise BadSettings(f"{path}: cannot be read: {problem.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadSettings(f"{path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise BadSettings(f"{path}: is not TOML: {problem}") from None
+
+
+def _explain(problem: ValidationError, source: Path | None) -> str:
+    """One line for the first thing that is wrong: where it was read, its name, what it should be, what it is."""
+    first, *rest = problem.errors(include_url=False)
+    names = [str(part) for part in first["loc"]]
+    variable = next(
+        (
+            name
+            for length in range(len(names), 0, -1)
+            if (name := (PREFIX + "__".join(names[:length])).upper()) in os.environ
+        ),
+        None,
+    )
+    setting = ".".join(names)
+    where = f"environment {variable} ({setting})" if variable else f"{source or 'settings'}: {setting}"
+    unknown = first["type"] == "extra_forbidden"
+    message = "there is no such setting" if unknown else first["msg"].removeprefix("Value error, ")
+    given = "" if unknown or isinstance(first["input"], dict | BaseModel) else f" (not {first['input']!r})"
+    more = f"; and {len(rest)} more" if rest else ""
+    return f"{where}: {message}{given}{more}"
+
+
+def _checked(check: Any, value: str) -> str:
+    try:
+        return str(check(value))
+    except LivereelError as problem:
+        raise ValueError(problem.detail) from None
