@@ -18,8 +18,11 @@ class Store(Protocol):
 
     bucket: str
 
-    async def put_file(self, key: str, path: Path) -> StoredObject:
-        """Make the file's present content the object `key`, replacing it in one step; raises StoreError. It stays."""
+    async def put_file(self, key: str, path: Path, *, final: bool) -> StoredObject:
+        """Make the file's present content the object `key`, replacing it in one step; raises StoreError.
+
+        The file stays. `final` promises that nobody writes to it any more, so a store may share its bytes.
+        """
         ...
 
     async def put_bytes(self, key: str, data: bytes) -> StoredObject:

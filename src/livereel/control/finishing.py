@@ -1,0 +1,311 @@
+"""From muxed files to a finished task: catalogue rows, store, recording.json, clean-up.
+
+Called with the recorder's events, in order per task. Every step may be repeated after a crash and ends the same way.
+"""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import structlog
+
+from livereel.catalogue.port import Catalogue
+from livereel.control.report import recording_json
+from livereel.domain.clock import Clock
+from livereel.domain.errors import ResourceExists, StoreError
+from livereel.domain.naming import file_key, without_collision
+from livereel.domain.recordings import RecordFile, Task
+from livereel.domain.states import FileEvent, FileState, TaskEvent, TaskState, next_file_state, next_task_state
+from livereel.domain.templates import RECORD_CYCLE_DEFAULT, RecordFormat
+from livereel.observe import metrics
+from livereel.recorder.events import (
+    FileFailed,
+    FileFinished,
+    FileStarted,
+    PlaylistReady,
+    Progress,
+    RecorderEvent,
+    Resume,
+    SliceReady,
+    TaskFailed,
+    TaskFinished,
+    TaskSpec,
+)
+from livereel.recorder.supervisor import RecorderSupervisor
+from livereel.spool import recovery
+from livereel.storage.port import Store, StoredObject, Stores
+
+log = structlog.get_logger()
+
+# A store that is away comes back in seconds (restart) or hours (outage): look soon at first, then every half minute.
+STORE_RETRY_FIRST, STORE_RETRY_LONGEST = 1.0, 30.0  # seconds
+
+
+class Finishing:
+    """Keeps the catalogue and the store in step with what the recorder reports."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        stores: Stores,
+        clock: Clock,
+        spool_dir: Path,
+        work_dir: Path,
+        endless_cycle: bool,
+    ) -> None:
+        self._catalogue = catalogue
+        self._stores = stores
+        self._clock = clock
+        self._spool_dir = spool_dir
+        self._work_dir = work_dir
+        self._endless_cycle = endless_cycle
+        self._tasks: dict[str, Task] = {}
+        self._files: dict[str, RecordFile] = {}
+        self._recorder: RecorderSupervisor | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def attach(self, recorder: RecorderSupervisor) -> None:
+        """The recorder whose events arrive here; it may forget a task when that is over."""
+        self._recorder = recorder
+
+    def spec(self, task: Task, files: list[RecordFile] | None = None) -> TaskSpec:
+        """What the recorder needs for `task`; `files` are those made before a restart."""
+        self._tasks[task.id] = task
+        self._idle.clear()
+        resume: dict[RecordFormat, Resume] = {}
+        for file in sorted(files or [], key=lambda file: file.sequence):
+            self._files[file.job_id] = file
+            resume[file.format] = Resume(file.sequence, file.start, file.checkpoint)
+        cycle_of_zero = 0 if self._endless_cycle else RECORD_CYCLE_DEFAULT
+        return TaskSpec(
+            task_id=task.id,
+            key=task.key,
+            record_type=task.record_type,
+            formats={
+                record_format: replace(config, record_cycle=config.record_cycle or cycle_of_zero)
+                for record_format, config in task.template.formats.items()
+            },
+            spool_dir=self._spool_dir,
+            work_dir=self._work_dir,
+            resume=resume,
+        )
+
+    async def wait_idle(self) -> None:
+        """Return when no task is left to finish."""
+        await self._idle.wait()
+
+    async def handle(self, event: RecorderEvent) -> None:
+        """Take one event of the recorder."""
+        task = self._tasks.get(event.task_id)
+        if task is None:
+            log.warning("event_of_unknown_task", task=event.task_id, kind=type(event).__name__)
+            return
+        match event:
+            case FileStarted():
+                await self._file_started(task, event)
+            case SliceReady():
+                file = self._files[event.job_id]
+                await self._put(task, file, _beside(file, event.name), event.path, final=True)
+            case PlaylistReady():
+                file = self._files[event.job_id]
+                await self._put(task, file, file.object_key, event.path, final=False)
+            case FileFinished():
+                await self._file_finished(task, event)
+            case FileFailed():
+                await self._file_failed(task, event.job_id, event.error)
+            case TaskFinished():
+                await self._task_finished(task)
+            case TaskFailed():
+                await self._task_failed(task, event.error)
+            case Progress():
+                pass
+
+    async def _file_started(self, task: Task, event: FileStarted) -> None:
+        if event.job_id in self._files:
+            return  # a restarted worker makes the file again
+        config = task.template.formats[event.format]
+        address = task.template.address
+        file = RecordFile(
+            job_id=event.job_id,
+            asset_id=event.job_id.replace("-", ""),
+            task_id=task.id,
+            project_id=task.project_id,
+            key=task.key,
+            record_type=task.record_type,
+            format=event.format,
+            sequence=event.sequence,
+            state=FileState.WRITING,
+            bucket=address.bucket,
+            location=address.location,
+            object_key=file_key(
+                task.key,
+                task.record_type,
+                event.format,
+                object_root=address.object,
+                prefix=config.record_prefix,
+                started_at=event.started_at,
+            ),
+            start=event.start,
+            started_at=event.started_at,
+            checkpoint=event.checkpoint,
+        )
+        try:
+            async with self._catalogue.write() as uow:
+                await uow.files.add(file)
+        except ResourceExists:
+            file = replace(file, object_key=without_collision(file.object_key, file.job_id))
+            async with self._catalogue.write() as uow:
+                await uow.files.add(file)
+        self._files[file.job_id] = file
+
+    async def _file_finished(self, task: Task, event: FileFinished) -> None:
+        file = self._files[event.job_id]
+        if file.state in (FileState.STORED, FileState.FAILED):
+            return  # made again after a restart; the store has it
+        if file.state is FileState.WRITING:
+            file = replace(file, state=next_file_state(file.state, FileEvent.CLOSE))
+        file = replace(
+            file,
+            started_at=event.started_at,
+            ended_at=event.ended_at,
+            size=event.size,
+            duration=event.duration,
+            width=event.width,
+            height=event.height,
+            video_codec=event.video_codec,
+            audio_codec=event.audio_codec,
+            sha256=event.sha256,
+            report=event.report,
+        )
+        await self._save(file)
+        await self._put(task, file, file.object_key, event.path, final=True)
+        file = replace(file, state=next_file_state(file.state, FileEvent.STORE))
+        await self._save(file)
+        metrics.files.labels(file.format, FileState.STORED).inc()
+        await asyncio.to_thread(shutil.rmtree, self._work_dir / task.id / file.job_id, ignore_errors=True)
+        log.info(
+            "file_stored", stream=str(task.key), task=task.id, job=file.job_id, object=file.object_key, size=file.size
+        )
+
+    async def _file_failed(self, task: Task, job_id: str, error: str) -> None:
+        log.error("file_failed", stream=str(task.key), task=task.id, job=job_id, error=error)
+        file = self._files.get(job_id)
+        if file is None or file.state in (FileState.STORED, FileState.FAILED):
+            return
+        await self._save(replace(file, state=next_file_state(file.state, FileEvent.FAIL), error=error))
+        metrics.files.labels(file.format, FileState.FAILED).inc()
+
+    async def _task_finished(self, task: Task) -> None:
+        # The row has moved on since the spec was made: STOP wrote the end.
+        async with self._catalogue.read() as uow:
+            task = await uow.tasks.get(task.id) or task
+            files = await uow.files.of_task(task.id)
+        stored = [file for file in files if file.state is FileState.STORED]
+        wanted = set(task.template.formats)
+        lacking = sorted(wanted - {file.format for file in stored}) or sorted(
+            {file.format for file in files if file.state is not FileState.STORED}
+        )
+        error = f"no complete file in {', '.join(lacking)}" if lacking else None
+        event = TaskEvent.FAIL if error else TaskEvent.STORED
+        done = replace(task, state=next_task_state(task.state, event), completed_at=self._clock.now(), error=error)
+        if stored:
+            manifest = json.dumps(recording_json(done, files), indent=2).encode()
+            for directory in sorted({str(PurePosixPath(file.object_key).parent) for file in _firsts(stored)}):
+                await self._put_manifest(task, stored[0].bucket, directory, manifest)
+        await self._close(done)
+
+    async def _task_failed(self, task: Task, error: str) -> None:
+        async with self._catalogue.read() as uow:
+            task = await uow.tasks.get(task.id) or task
+            files = await uow.files.of_task(task.id)
+        for file in files:
+            if file.state in (FileState.WRITING, FileState.STORING):
+                await self._file_failed(task, file.job_id, error)
+        await self._close(
+            replace(
+                task,
+                state=next_task_state(task.state, TaskEvent.FAIL),
+                completed_at=self._clock.now(),
+                error=error,
+            )
+        )
+
+    async def _close(self, task: Task) -> None:
+        async with self._catalogue.write() as uow:
+            await uow.tasks.update(task)
+        metrics.tasks.labels(task.state).inc()
+        if self._recorder is not None:
+            self._recorder.forget(task.id)
+        await asyncio.to_thread(shutil.rmtree, self._work_dir / task.id, ignore_errors=True)
+        if task.state is TaskState.COMPLETED:
+            # A failed task keeps its spool: it is the only copy of what was received.
+            await asyncio.to_thread(recovery.remove, self._spool_dir, task.id)
+            log.info("task_completed", stream=str(task.key), task=task.id)
+        else:
+            log.error("task_failed", stream=str(task.key), task=task.id, error=task.error)
+        del self._tasks[task.id]
+        for job_id in [job_id for job_id, file in self._files.items() if file.task_id == task.id]:
+            del self._files[job_id]
+        if not self._tasks:
+            self._idle.set()
+
+    async def _save(self, file: RecordFile) -> None:
+        async with self._catalogue.write() as uow:
+            await uow.files.update(file)
+        self._files[file.job_id] = file
+
+    async def _put_manifest(self, task: Task, bucket: str, directory: str, manifest: bytes) -> None:
+        store = self._stores.get(bucket)
+        prefix = "" if directory == "." else directory + "/"
+        name = f"{prefix}recording.json"
+        if await store.stat(name) is not None and not await _is_ours(store, name, task.id):
+            name = f"{prefix}recording-{task.id}.json"
+        await _until_stored(task, lambda: store.put_bytes(name, manifest))
+
+    async def _put(self, task: Task, file: RecordFile, key: str, path: Path, *, final: bool) -> None:
+        store = self._stores.get(file.bucket)
+        await _until_stored(task, lambda: store.put_file(key, path, final=final))
+
+
+def _beside(file: RecordFile, name: str) -> str:
+    return str(PurePosixPath(file.object_key).parent / name)
+
+
+def _firsts(files: list[RecordFile]) -> list[RecordFile]:
+    first: dict[RecordFormat, RecordFile] = {}
+    for file in sorted(files, key=lambda file: file.sequence):
+        first.setdefault(file.format, file)
+    return list(first.values())
+
+
+async def _is_ours(store: Store, key: str, task_id: str) -> bool:
+    found = await store.stat(key)
+    if found is None:
+        return False
+    text = b"".join([piece async for piece in store.read(key, 0, found.size)])
+    try:
+        return bool(json.loads(text).get("task_id") == task_id)
+    except (ValueError, AttributeError):
+        return False
+
+
+async def _until_stored(task: Task, put: Callable[[], Awaitable[StoredObject]]) -> None:
+    """Put until it works. A store that is away delays the task; nothing local is given up meanwhile."""
+    delay = STORE_RETRY_FIRST
+    while True:
+        try:
+            stored = await put()
+        except StoreError as error:
+            metrics.store_objects.labels("failed").inc()
+            log.warning("store_failed", stream=str(task.key), task=task.id, error=error.detail, retry_in=delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, STORE_RETRY_LONGEST)
+        else:
+            metrics.store_objects.labels("stored").inc()
+            log.debug("stored", task=task.id, object=stored.key, size=stored.size)
+            return

@@ -1,0 +1,117 @@
+"""Who may push what: admission of publishers and what happens when a push begins or ends."""
+
+from collections.abc import Callable
+
+import structlog
+
+from livereel.callbacks.payloads import publish_notification
+from livereel.catalogue.port import Catalogue
+from livereel.cluster.port import Cluster
+from livereel.control.owner import Owner
+from livereel.domain.clock import Clock
+from livereel.domain.errors import InvalidName, PublishRefused
+from livereel.domain.keys import StreamKey, is_address
+from livereel.domain.messages import Publish, PublishEvent
+from livereel.domain.templates import match
+from livereel.domain.tenancy import DomainStatus, DomainType, LiveDomain
+from livereel.observe import metrics
+from livereel.rtmp.url import PublishTarget
+from livereel.streams.registry import StreamRegistry
+from livereel.streams.stream import Stream
+
+log = structlog.get_logger()
+
+
+class Publishing:
+    """`ingest.admission.Admission` over catalogue, cluster and registry."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        cluster: Cluster,
+        registry: StreamRegistry,
+        owner: Owner,
+        clock: Clock,
+        new_id: Callable[[], str],
+        default_domain: str,
+        wake_dispatcher: Callable[[], None],
+    ) -> None:
+        self._catalogue = catalogue
+        self._cluster = cluster
+        self._registry = registry
+        self._owner = owner
+        self._clock = clock
+        self._new_id = new_id
+        self._default_domain = default_domain
+        self._wake_dispatcher = wake_dispatcher
+        self._closing = False
+
+    async def admit(self, target: PublishTarget, client_ip: str, node_ip: str) -> Stream:
+        """Open the stream that an encoder wants to push; raises PublishRefused with a reason for the encoder."""
+        try:
+            key = self._key(target)
+            domain = await self._domain(key)
+            if not await self._cluster.claim(key):
+                raise PublishRefused(f"{key} is being pushed already")
+        except PublishRefused as refused:
+            metrics.publishes.labels("refused").inc()
+            log.warning("publish_refused", client_ip=client_ip, reason=refused.detail)
+            raise
+        publish = Publish(self._new_id(), client_ip, node_ip, target.query, self._clock.now())
+        try:
+            stream = self._registry.open(key, publish, domain.project_id, publish.started_at)
+            async with self._catalogue.read() as uow:
+                template = match(await uow.templates.for_domain(key.domain), key)
+            await self._notify(stream, PublishEvent.PUBLISH)
+        except BaseException:
+            if opened := self._registry.get(key):
+                self._registry.close(opened)
+            await self._cluster.release(key)
+            raise
+        self._owner.publish_began(stream, template)
+        metrics.publishes.labels("accepted").inc()
+        log.info("publish", stream=str(key), publish=publish.id, client_ip=client_ip)
+        return stream
+
+    async def ended(self, stream: Stream, reason: str) -> None:
+        """The push is over and its last tags were fed."""
+        self._registry.close(stream)
+        try:
+            await self._owner.publish_ended(stream)
+            await self._notify(stream, PublishEvent.PUBLISH_DONE)
+        finally:
+            await self._cluster.release(stream.key)
+        log.info("publish_done", stream=str(stream.key), publish=stream.publish.id, reason=reason)
+
+    def close(self) -> None:
+        """Admit nobody any more."""
+        self._closing = True
+
+    def _key(self, target: PublishTarget) -> StreamKey:
+        if self._closing:
+            raise PublishRefused("the server is stopping")
+        named = target.vhost or ("" if is_address(target.host) else target.host)
+        try:
+            return StreamKey.parse(named.lower() or self._default_domain, target.app, target.stream)
+        except InvalidName as error:
+            raise PublishRefused(error.detail) from None
+
+    async def _domain(self, key: StreamKey) -> LiveDomain:
+        async with self._catalogue.read() as uow:
+            domain = await uow.domains.get(key.domain)
+        if domain is None or domain.type is not DomainType.PUSH:
+            raise PublishRefused(f"unknown ingest domain {key.domain}; push to a domain of POST /domain or add ?vhost=")
+        if domain.status is not DomainStatus.ON:
+            raise PublishRefused(f"the ingest domain {key.domain} is switched off")
+        return domain
+
+    async def _notify(self, stream: Stream, event: PublishEvent) -> None:
+        async with self._catalogue.read() as uow:
+            config = await uow.notifications.get(stream.key.domain)
+        if config is None or not config.url:
+            return
+        message = publish_notification(config, stream.key, stream.publish, event, stream.project_id, self._clock.now())
+        async with self._catalogue.write() as uow:
+            await uow.outbox.add(message)
+        self._wake_dispatcher()

@@ -1,0 +1,60 @@
+"""recording.json: what a task left behind, in one document beside its files.
+
+Our own format (version 1). Times are RFC 3339 UTC, durations seconds, sizes bytes.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from livereel.domain.recordings import RecordFile, Task
+
+FORMAT_VERSION = 1
+
+
+def recording_json(task: Task, files: list[RecordFile]) -> dict[str, Any]:
+    """The document for a task that has ended."""
+    return {
+        "livereel_recording": FORMAT_VERSION,
+        "task_id": task.id,
+        "project_id": task.project_id,
+        "publish_domain": task.key.domain,
+        "app": task.key.app,
+        "stream": task.key.stream,
+        "record_type": task.record_type,
+        "template_id": task.template.id,
+        "state": task.state,
+        "error": task.error,
+        "started_at": rfc3339(task.started_at),
+        "ended_at": rfc3339(task.ended_at),
+        "end_reason": task.end_reason,
+        "files": [_file(file) for file in files],
+    }
+
+
+def _file(file: RecordFile) -> dict[str, Any]:
+    return {
+        "job_id": file.job_id,
+        "format": file.format,
+        "sequence": file.sequence,
+        "state": file.state,
+        "error": file.error,
+        "bucket": file.bucket,
+        "object": file.object_key,
+        "size": file.size,
+        "sha256": file.sha256,
+        "started_at": rfc3339(file.started_at),
+        "ended_at": rfc3339(file.ended_at),
+        "duration": file.duration,
+        "width": file.width,
+        "height": file.height,
+        "video_codec": file.video_codec,
+        "audio_codec": file.audio_codec,
+        **file.report,
+    }
+
+
+def rfc3339(unix: float | None) -> str | None:
+    """`2026-07-21T06:15:28.125Z`, or None for None."""
+    if unix is None:
+        return None
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
