@@ -68,6 +68,8 @@ class Finishing:
         self._recorder: RecorderSupervisor | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        #: Lets go of a task that the recorder gave up while it still takes tags; set by the owner.
+        self.on_task_failed: Callable[[str], Awaitable[None]] = _nobody
 
     def attach(self, recorder: RecorderSupervisor) -> None:
         """The recorder whose events arrive here; it may forget a task when that is over."""
@@ -217,9 +219,11 @@ class Finishing:
             manifest = json.dumps(recording_json(done, files), indent=2).encode()
             for directory in sorted({str(PurePosixPath(file.object_key).parent) for file in _firsts(stored)}):
                 await self._put_manifest(task, stored[0].bucket, directory, manifest)
-        await self._close(done)
+        whole = {file.format for file in stored} - {file.format for file in files if file.state is not FileState.STORED}
+        await self._close(done, keep_spool=not whole)
 
     async def _task_failed(self, task: Task, error: str) -> None:
+        await self.on_task_failed(task.id)
         async with self._catalogue.read() as uow:
             task = await uow.tasks.get(task.id) or task
             files = await uow.files.of_task(task.id)
@@ -232,19 +236,20 @@ class Finishing:
                 state=next_task_state(task.state, TaskEvent.FAIL),
                 completed_at=self._clock.now(),
                 error=error,
-            )
+            ),
+            keep_spool=True,
         )
 
-    async def _close(self, task: Task) -> None:
+    async def _close(self, task: Task, *, keep_spool: bool) -> None:
         async with self._catalogue.write() as uow:
             await uow.tasks.update(task)
         metrics.tasks.labels(task.state).inc()
         if self._recorder is not None:
             self._recorder.forget(task.id)
         await asyncio.to_thread(shutil.rmtree, self._work_dir / task.id, ignore_errors=True)
-        if task.state is TaskState.COMPLETED:
-            # A failed task keeps its spool: it is the only copy of what was received.
+        if not keep_spool:  # kept when no format is whole: then it is the only copy of what was received
             await asyncio.to_thread(recovery.remove, self._spool_dir, task.id)
+        if task.state is TaskState.COMPLETED:
             log.info("task_completed", stream=str(task.key), task=task.id)
         else:
             log.error("task_failed", stream=str(task.key), task=task.id, error=task.error)
@@ -270,6 +275,10 @@ class Finishing:
     async def _put(self, task: Task, file: RecordFile, key: str, path: Path, *, final: bool) -> None:
         store = self._stores.get(file.bucket)
         await _until_stored(task, lambda: store.put_file(key, path, final=final))
+
+
+async def _nobody(_task_id: str) -> None:
+    return
 
 
 def _beside(file: RecordFile, name: str) -> str:

@@ -81,6 +81,7 @@ class Owner:
         self._closing = False
         #: Reads what is in a publisher's socket now; set by the composition root, since ingest lies above.
         self.drain: Callable[[StreamKey], None] = lambda _key: None
+        finishing.on_task_failed = self._let_go
 
     async def handle(self, command: Command) -> Answer:
         """Carry out a command for a stream of this node; raises domain errors."""
@@ -156,7 +157,7 @@ class Owner:
         key = stream.key
         gone = self._gone.get(key)
         if gone is None:
-            raise StreamNotLive(f"{key} has just ended")
+            raise StreamNotLive(f"{key} is just beginning or ending; START after the PUBLISH notification")
         task = Task(
             id=self._new_id(),
             project_id=project_id,
@@ -225,9 +226,7 @@ class Owner:
             if running is None:
                 raise NothingRecording(f"no task is recording {key}")
             if running.task.record_type is not RecordType.COMMAND:
-                raise NothingRecording(
-                    f"{key} is recorded by a {running.task.record_type} template; STOP is not for it"
-                )
+                raise NothingRecording(f"{key} is recorded by a {running.task.record_type} template, not by command")
             return await self._end(running, EndReason.STOP)
 
     async def _end(self, running: Running, reason: EndReason) -> Task:
@@ -259,6 +258,15 @@ class Owner:
         job = asyncio.create_task(self._end_failed(running))
         self._background.add(job)
         job.add_done_callback(self._background.discard)
+
+    async def _let_go(self, task_id: str) -> None:
+        """The recorder gave the task up: take the stream off it. Its row and spool are the caller's business."""
+        for running in [running for running in self._running.values() if running.task.id == task_id]:
+            async with self._exclusive(running.task.key):
+                running.stream.detach(running.writer)
+                await running.writer.close()
+                if self._running.pop(running.task.key, None) is not None:
+                    metrics.active_tasks.dec()
 
     async def _end_failed(self, running: Running) -> None:
         async with self._exclusive(running.task.key):
