@@ -7,6 +7,7 @@ returns None for what is not there; `add` raises ResourceExists when a unique na
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from livereel.domain.errors import LivereelError
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import Delivery, NotificationConfig, OutboxMessage
 from livereel.domain.recordings import RecordFile, Task
@@ -15,6 +16,10 @@ from livereel.domain.templates import RecordType, Template
 from livereel.domain.tenancy import AccessKey, LiveDomain, Policy, Project, Token, User
 
 T = TypeVar("T")
+
+
+class CatalogueError(LivereelError):
+    """The database cannot be opened, reached or used; `detail` says what to do if anything can be done."""
 
 
 class Page(NamedTuple, Generic[T]):

@@ -1,0 +1,119 @@
+"""Opening the catalogue: which database it is and how its connections are set up."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from livereel.catalogue.port import Catalogue, CatalogueError
+from livereel.catalogue.schema import upgrade
+from livereel.catalogue.unit_of_work import SqlCatalogue
+
+# How long a writer waits for another process (the command line, a backup) to end its transaction, in seconds.
+# Writers of this process queue for the one writing connection and never meet each other at the file.
+BUSY_TIMEOUT = 15.0
+# Reads take about a millisecond; more connections than this only cost memory and threads.
+SQLITE_READERS = 4
+# Ordinary transactions last milliseconds; a queue of half a minute means that the database is stuck.
+POOL_TIMEOUT = 30.0
+POSTGRES_CONNECTIONS = 10
+
+
+async def open_catalogue(url: str) -> Catalogue:
+    """Open the database, making it or bringing its schema up to date.
+
+    `url` is `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host:port/name`.
+    Raises CatalogueError if it cannot be opened or was written by a newer livereel.
+    """
+    target = _parse(url)
+    try:
+        await asyncio.to_thread(_migrate, target)
+        return SqlCatalogue(*(_sqlite_engines(target) if _is_sqlite(target) else _postgres_engines(target)))
+    except ImportError as error:
+        raise CatalogueError("a PostgreSQL catalogue needs its driver: pip install 'psycopg[binary]'") from error
+    except (SQLAlchemyError, OSError) as error:
+        raise CatalogueError(f"cannot open the catalogue {target}: {error}") from error
+
+
+def _parse(url: str) -> URL:
+    try:
+        target = make_url(url)
+    except ArgumentError as error:
+        raise CatalogueError(f"not a catalogue URL: {error}") from error
+    match target.get_backend_name():
+        case "sqlite":
+            if target.database in {None, "", ":memory:"}:
+                raise CatalogueError("an SQLite catalogue needs a file: sqlite:////var/lib/livereel/catalogue.db")
+            return target.set(drivername="sqlite")
+        case "postgresql" | "postgres":
+            return target.set(drivername="postgresql+psycopg")
+        case other:
+            raise CatalogueError(f"the catalogue can be sqlite or postgresql, not {other}")
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _migrate(url: URL) -> None:
+    engine = create_engine(url, poolclass=NullPool)
+    if _is_sqlite(url):
+        assert url.database is not None
+        path = Path(url.database)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Password hashes and sealed secrets live in it. SQLite gives its side files the permissions of this one.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        _set_up_sqlite(engine, begin="BEGIN IMMEDIATE", read_only=False)
+    with engine.begin() as connection:
+        upgrade(connection)
+
+
+def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    url = url.set(drivername="sqlite+aiosqlite")
+    # One connection that writes: inside this process writers queue in the order they came instead of polling the file.
+    writers = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=POOL_TIMEOUT)
+    readers = create_async_engine(url, pool_size=SQLITE_READERS, max_overflow=0, pool_timeout=POOL_TIMEOUT)
+    _set_up_sqlite(writers.sync_engine, begin="BEGIN IMMEDIATE", read_only=False)
+    _set_up_sqlite(readers.sync_engine, begin="BEGIN", read_only=True)
+    return writers, readers
+
+
+def _set_up_sqlite(engine: Engine, *, begin: str, read_only: bool) -> None:
+    pragmas = [
+        f"busy_timeout = {int(BUSY_TIMEOUT * 1000)}",
+        "journal_mode = WAL",
+        # FULL: a committed state survives power loss. Spools and local copies are deleted on the strength of it, and
+        # the few transactions a second of a control plane can afford the fsync.
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"query_only = {'ON' if read_only else 'OFF'}",
+    ]
+
+    def on_connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        del record
+        connection.isolation_level = None  # no implicit BEGIN by the driver: ours says how
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+
+
+def _postgres_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    writers = create_async_engine(
+        url,
+        pool_size=POSTGRES_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT,
+        pool_pre_ping=True,  # a restarted server or a proxy may have dropped idle connections
+    )
+    # The same pool; a snapshot, so that the total and the items of a page belong together as they do on SQLite.
+    readers = writers.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return writers, readers

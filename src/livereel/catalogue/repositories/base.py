@@ -1,0 +1,65 @@
+"""What all repositories share: conflicts as domain errors, and row locks where a row is read to be changed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from livereel.domain.errors import ResourceExists, ResourceNotFound
+
+
+class Repository:
+    """SQL on the connection of one unit of work. `writing` is False in a unit of work that only reads."""
+
+    def __init__(self, connection: AsyncConnection, *, writing: bool) -> None:
+        self._connection = connection
+        self._writing = writing
+
+    def _insertion(self, table: Table) -> "postgresql.Insert | sqlite.Insert":
+        return postgresql.insert(table) if self._connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+    async def _insert(self, table: Table, values: Mapping[str, Any], taken: str) -> None:
+        """Raises ResourceExists(`taken`) when a unique value is taken; the unit of work stays usable then."""
+        # DO NOTHING and not an IntegrityError: in PostgreSQL an error would spoil the whole transaction.
+        statement = self._insertion(table).values(values).on_conflict_do_nothing()
+        if (await self._connection.execute(statement)).rowcount == 0:
+            raise ResourceExists(taken)
+
+    async def _update(
+        self, table: Table, row: ColumnElement[bool], values: Mapping[str, Any], *, missing: str, taken: str = ""
+    ) -> None:
+        """Raises ResourceNotFound(`missing`), and ResourceExists(`taken`) when a unique value is taken."""
+        statement = update(table).where(row).values(values)
+        if not taken:
+            changed = (await self._connection.execute(statement)).rowcount
+        else:
+            try:
+                async with self._connection.begin_nested():
+                    changed = (await self._connection.execute(statement)).rowcount
+            except IntegrityError as error:
+                raise ResourceExists(taken) from error
+        if changed == 0:
+            raise ResourceNotFound(missing)
+
+    async def _delete(self, table: Table, rows: ColumnElement[bool]) -> bool:
+        return (await self._connection.execute(delete(table).where(rows))).rowcount > 0
+
+    async def _one(self, statement: Select[Any]) -> RowMapping | None:
+        row: RowMapping | None = (await self._connection.execute(statement)).mappings().first()
+        return row
+
+    async def _one_to_change(self, statement: Select[Any]) -> RowMapping | None:
+        """Like `_one`; where the unit of work writes, nobody else changes the row before it ends.
+
+        SQLite has one writer at a time anyway and leaves FOR UPDATE out.
+        """
+        return await self._one(statement.with_for_update() if self._writing else statement)
+
+    async def _all(self, statement: Select[Any]) -> list[RowMapping]:
+        return list((await self._connection.execute(statement)).mappings())
+
+    async def _count(self, table: Table, *where: ColumnElement[bool]) -> int:
+        return (await self._connection.execute(select(func.count()).select_from(table).where(*where))).scalar_one()

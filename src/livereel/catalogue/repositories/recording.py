@@ -1,0 +1,280 @@
+"""Templates, recording tasks and record files."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from livereel.catalogue import tables
+from livereel.catalogue.port import Page
+from livereel.catalogue.repositories.base import Repository
+from livereel.domain.keys import StreamKey
+from livereel.domain.recordings import EndReason, RecordFile, SpoolPosition, Task
+from livereel.domain.states import ACTIVE_TASK_STATES, OPEN_TASK_STATES, FileState, TaskState
+from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, Template
+
+
+class SqlTemplates(Repository):
+    """`port.Templates`."""
+
+    async def add(self, template: Template) -> None:
+        await self._insert(tables.templates, _template_row(template), _same_scope(template))
+
+    async def get(self, project_id: str, template_id: str) -> Template | None:
+        row = await self._one(select(tables.templates).where(_this_template(project_id, template_id)))
+        return _template(row) if row else None
+
+    async def for_domain(self, domain: str) -> list[Template]:
+        statement = select(tables.templates).where(tables.templates.c.domain == domain)
+        return [_template(row) for row in await self._all(statement.order_by(tables.templates.c.id))]
+
+    async def update(self, template: Template) -> None:
+        await self._update(
+            tables.templates,
+            _this_template(template.project_id, template.id),
+            _template_row(template),
+            missing=f"there is no template {template.id}",
+            taken=_same_scope(template),
+        )
+
+    async def delete(self, project_id: str, template_id: str) -> bool:
+        return await self._delete(tables.templates, _this_template(project_id, template_id))
+
+    async def list(
+        self,
+        project_id: str,
+        *,
+        domain: str | None = None,
+        app: str | None = None,
+        stream: str | None = None,
+        record_type: RecordType | None = None,
+        offset: int = 0,
+        limit: int = 10,
+    ) -> Page[Template]:
+        c = tables.templates.c
+        where = [c.project_id == project_id]
+        where += [
+            column == value
+            for column, value in ((c.domain, domain), (c.app, app), (c.stream, stream), (c.record_type, record_type))
+            if value is not None
+        ]
+        statement = select(tables.templates).where(*where).order_by(c.created_at, c.id).offset(offset).limit(limit)
+        rows = await self._all(statement)
+        return Page(await self._count(tables.templates, *where), [_template(row) for row in rows])
+
+
+class SqlTasks(Repository):
+    """`port.Tasks`."""
+
+    async def add(self, task: Task) -> None:
+        await self._insert(tables.tasks, _task_row(task), f"a task is recording {task.key} already")
+
+    async def get(self, task_id: str) -> Task | None:
+        row = await self._one_to_change(select(tables.tasks).where(tables.tasks.c.id == task_id))
+        return _task(row) if row else None
+
+    async def update(self, task: Task) -> None:
+        await self._update(
+            tables.tasks,
+            tables.tasks.c.id == task.id,
+            _task_row(task),
+            missing=f"there is no task {task.id}",
+            taken=f"another task is recording {task.key}",
+        )
+
+    async def active(self, key: StreamKey) -> Task | None:
+        row = await self._one_to_change(select(tables.tasks).where(tables.tasks.c.active_key == str(key)))
+        return _task(row) if row else None
+
+    async def last_stopped_at(self, key: StreamKey) -> float | None:
+        c = tables.tasks.c
+        statement = select(func.max(c.ended_at)).where(
+            c.domain == key.domain, c.app == key.app, c.stream == key.stream, c.end_reason == EndReason.STOP
+        )
+        stopped: float | None = (await self._connection.execute(statement)).scalar_one()
+        return stopped
+
+    async def open(self, *, node: str) -> list[Task]:
+        c = tables.tasks.c
+        statement = select(tables.tasks).where(c.node == node, c.state.in_(sorted(OPEN_TASK_STATES)))
+        return [_task(row) for row in await self._all(statement.order_by(c.started_at, c.id))]
+
+    async def list(self, *, project_id: str | None = None, offset: int = 0, limit: int = 100) -> Page[Task]:
+        c = tables.tasks.c
+        where = [] if project_id is None else [c.project_id == project_id]
+        statement = select(tables.tasks).where(*where).order_by(c.started_at.desc(), c.id.desc())
+        rows = await self._all(statement.offset(offset).limit(limit))
+        return Page(await self._count(tables.tasks, *where), [_task(row) for row in rows])
+
+
+class SqlFiles(Repository):
+    """`port.Files`."""
+
+    async def add(self, file: RecordFile) -> None:
+        await self._insert(tables.files, _file_row(file), _same_object(file))
+
+    async def get(self, job_id: str) -> RecordFile | None:
+        row = await self._one_to_change(select(tables.files).where(tables.files.c.job_id == job_id))
+        return _file(row) if row else None
+
+    async def update(self, file: RecordFile) -> None:
+        await self._update(
+            tables.files,
+            tables.files.c.job_id == file.job_id,
+            _file_row(file),
+            missing=f"there is no record file {file.job_id}",
+            taken=_same_object(file),
+        )
+
+    async def of_task(self, task_id: str) -> list[RecordFile]:
+        c = tables.files.c
+        rows = await self._all(select(tables.files).where(c.task_id == task_id).order_by(c.format, c.sequence))
+        return [_file(row) for row in rows]
+
+    async def by_key(self, bucket: str, object_key: str) -> RecordFile | None:
+        c = tables.files.c
+        row = await self._one(select(tables.files).where(c.bucket == bucket, c.object_key == object_key))
+        return _file(row) if row else None
+
+    async def list(
+        self,
+        project_id: str,
+        *,
+        started_from: float | None = None,
+        started_to: float | None = None,
+        domain: str | None = None,
+        app: str | None = None,
+        stream: str | None = None,
+        record_type: RecordType | None = None,
+        state: FileState | None = None,
+        offset: int = 0,
+        limit: int = 10,
+    ) -> Page[RecordFile]:
+        c = tables.files.c
+        where = [c.project_id == project_id]
+        where += [
+            column == value
+            for column, value in (
+                (c.domain, domain),
+                (c.app, app),
+                (c.stream, stream),
+                (c.record_type, record_type),
+                (c.state, state),
+            )
+            if value is not None
+        ]
+        if started_from is not None:
+            where.append(c.started_at >= started_from)
+        if started_to is not None:
+            where.append(c.started_at < started_to)
+        newest_first = (c.started_at.desc(), c.job_id.desc())
+        # The page is cut from the index alone; only its rows are then read from the table.
+        page = select(c.job_id).where(*where).order_by(*newest_first).offset(offset).limit(limit)
+        rows = await self._all(select(tables.files).where(c.job_id.in_(page)).order_by(*newest_first))
+        return Page(await self._count(tables.files, *where), [_file(row) for row in rows])
+
+
+def _same_scope(template: Template) -> str:
+    return f"a template for {template.domain}/{template.app}/{template.stream} exists already"
+
+
+def _same_object(file: RecordFile) -> str:
+    return f"record file {file.job_id} or the object {file.bucket}/{file.object_key} exists already"
+
+
+def _this_template(project_id: str, template_id: str) -> ColumnElement[bool]:
+    return (tables.templates.c.project_id == project_id) & (tables.templates.c.id == template_id)
+
+
+def _template_row(template: Template) -> dict[str, Any]:
+    row = asdict(template)
+    row["formats"] = {record_format.value: config for record_format, config in row["formats"].items()}
+    return row
+
+
+def _template(row: Mapping[Any, Any]) -> Template:
+    formats = {RecordFormat(name): FormatConfig(**config) for name, config in row["formats"].items()}
+    values = dict(row) | {
+        "record_type": RecordType(row["record_type"]),
+        "address": ObsAddress(**row["address"]),
+        "formats": formats,
+    }
+    return Template(**values)
+
+
+def _task_row(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "project_id": task.project_id,
+        "domain": task.key.domain,
+        "app": task.key.app,
+        "stream": task.key.stream,
+        "record_type": task.record_type,
+        "template": _template_row(task.template),
+        "state": task.state,
+        "node": task.node,
+        "started_at": task.started_at,
+        "ended_at": task.ended_at,
+        "end_reason": task.end_reason,
+        "spool_end_segment": task.spool_end.segment if task.spool_end else None,
+        "spool_end_offset": task.spool_end.offset if task.spool_end else None,
+        "completed_at": task.completed_at,
+        "error": task.error,
+        "active_key": str(task.key) if task.state in ACTIVE_TASK_STATES else None,
+    }
+
+
+def _task(row: Mapping[Any, Any]) -> Task:
+    segment = row["spool_end_segment"]
+    return Task(
+        id=row["id"],
+        project_id=row["project_id"],
+        key=_key(row),
+        record_type=RecordType(row["record_type"]),
+        template=_template(row["template"]),
+        state=TaskState(row["state"]),
+        node=row["node"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        end_reason=EndReason(row["end_reason"]) if row["end_reason"] else None,
+        spool_end=None if segment is None else SpoolPosition(segment, row["spool_end_offset"]),
+        completed_at=row["completed_at"],
+        error=row["error"],
+    )
+
+
+# Members of a record file that are columns of the same name and type.
+_PLAIN_FILE_COLUMNS = (
+    *("job_id", "asset_id", "task_id", "project_id", "sequence", "bucket", "location", "object_key", "started_at"),
+    *("checkpoint", "ended_at", "size", "duration", "width", "height", "video_codec", "audio_codec", "sha256"),
+    *("report", "error"),
+)
+
+
+def _file_row(file: RecordFile) -> dict[str, Any]:
+    return {name: getattr(file, name) for name in _PLAIN_FILE_COLUMNS} | {
+        "domain": file.key.domain,
+        "app": file.key.app,
+        "stream": file.key.stream,
+        "record_type": file.record_type,
+        "format": file.format,
+        "state": file.state,
+        "start_segment": file.start.segment,
+        "start_offset": file.start.offset,
+    }
+
+
+def _file(row: Mapping[Any, Any]) -> RecordFile:
+    return RecordFile(
+        key=_key(row),
+        record_type=RecordType(row["record_type"]),
+        format=RecordFormat(row["format"]),
+        state=FileState(row["state"]),
+        start=SpoolPosition(row["start_segment"], row["start_offset"]),
+        **{name: row[name] for name in _PLAIN_FILE_COLUMNS},
+    )
+
+
+def _key(row: Mapping[Any, Any]) -> StreamKey:
+    return StreamKey(row["domain"], row["app"], row["stream"])

@@ -1,0 +1,238 @@
+"""What the database holds. Nothing but tables and indexes; `repositories` turns rows into domain nouns.
+
+Times are Unix seconds in doubles (UTC), as in the domain. Names are stored as given and compared byte by byte.
+Foreign keys tie the parts of one thing together (user and its credentials, task and its files, message and its
+deliveries); between things the ids are only names, so that deleting a template or a domain leaves history readable.
+A change here needs a migration: a test compares the two.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    }
+)
+
+# SQLite gives out row ids only for a column of the exact type INTEGER (which holds 64 bits there).
+_BigId = BigInteger().with_variant(Integer, "sqlite")
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("project_id", String, nullable=False, index=True),
+    Column("password_hash", String, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("access", String, primary_key=True),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("project_id", String, nullable=False),
+    Column("issued_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("effect", String, nullable=False),
+    Column("actions", JSON, nullable=False),
+)
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("project_id", String, nullable=False, index=True),
+    Column("type", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("region", String, nullable=False),
+    Column("service_area", String, nullable=False),
+    Column("enterprise_project_id", String, nullable=False),
+    Column("pull_protocol", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("stream", String, nullable=False),
+    Column("record_type", String, nullable=False),
+    Column("address", JSON, nullable=False),
+    Column("formats", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    # Two templates of the same scope would leave open which of them decides over a stream.
+    Index("uq_templates_scope", "domain", "app", "stream", unique=True),
+    Index("ix_templates_listing", "project_id", "created_at", "id"),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("domain", String, primary_key=True),
+    Column("url", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("call_back_area", String, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("stream", String, nullable=False),
+    Column("record_type", String, nullable=False),
+    Column("template", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("node", String, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("end_reason", String),
+    Column("spool_end_segment", Integer),
+    Column("spool_end_offset", BigInteger),
+    Column("completed_at", Double),
+    Column("error", Text),
+    # The stream key while the task is active, else NULL: the database itself allows one active task per stream.
+    Column("active_key", String, unique=True),
+    Index("ix_tasks_listing", "started_at", "id"),
+    Index("ix_tasks_project_listing", "project_id", "started_at", "id"),
+    Index("ix_tasks_node", "node", "state", "started_at"),
+    Index("ix_tasks_stream_end", "domain", "app", "stream", "end_reason", "ended_at"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("asset_id", String, nullable=False),
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("stream", String, nullable=False),
+    Column("record_type", String, nullable=False),
+    Column("format", String, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("bucket", String, nullable=False),
+    Column("location", String, nullable=False),
+    Column("object_key", String, nullable=False),
+    Column("start_segment", Integer, nullable=False),
+    Column("start_offset", BigInteger, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("checkpoint", JSON, nullable=False),
+    Column("ended_at", Double),
+    Column("size", BigInteger),
+    Column("duration", Double),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("video_codec", String),
+    Column("audio_codec", String),
+    Column("sha256", String),
+    Column("report", JSON, nullable=False),
+    Column("error", Text),
+    Index("uq_files_object", "bucket", "object_key", unique=True),
+    Index("ix_files_task", "task_id", "format", "sequence"),
+    # Listing and counting read one of these two from end to end without touching the table: hence all filter columns.
+    Index("ix_files_listing", "project_id", "started_at", "job_id", "state", "record_type", "domain", "app", "stream"),
+    Index("ix_files_stream", "project_id", "domain", "app", "stream", "started_at", "job_id", "state", "record_type"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _BigId, primary_key=True, autoincrement=True),
+    Column("channel", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("event", String, nullable=False),
+    Column("project_id", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("last_error", Text),
+    Index(
+        "ix_outbox_pending",
+        "channel",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index("ix_outbox_state", "state", "id"),
+    sqlite_autoincrement=True,  # an id that was given out never comes back: channels are ordered by it
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _BigId, primary_key=True, autoincrement=True),
+    Column("message_id", ForeignKey("outbox.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("attempted_at", Double, nullable=False),
+    Column("duration", Double, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+)
+
+seen_requests = Table(
+    "seen_requests",
+    metadata,
+    Column("signature", String, primary_key=True),
+    Column("status", Integer, nullable=False),
+    Column("headers", JSON, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
