@@ -1,0 +1,263 @@
+"""Keeps recorder workers alive and gives them their tasks. Never imports libav.
+
+A worker is one process with one thread (many muxing threads in one process wait for each other). A worker that dies
+is started again and its tasks go on from their last finished file: the spool has everything since. The supervisor
+keeps those places from the workers' own events.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from livereel.domain.clock import Clock
+from livereel.domain.recordings import SpoolPosition
+from livereel.observe import metrics
+from livereel.recorder import busy
+from livereel.recorder.events import (
+    FileFailed,
+    FileFinished,
+    FileStarted,
+    Progress,
+    RecorderEvent,
+    Resume,
+    TaskFailed,
+    TaskFinished,
+    TaskSpec,
+    from_json,
+)
+
+log = structlog.get_logger()
+
+EventHandler = Callable[[RecorderEvent], Awaitable[None]]
+
+# One event can be large: a finished HLS file lists its slices (43 200 s / 2 s = 21 600 of them, about 150 bytes each).
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+# A crash in libav repeats at the same place; more than three tries only cost the worker's other tasks time.
+CRASHES_BEFORE_GIVING_UP = 3
+# SIGKILL comes from outside (operator, out-of-memory killer) and mostly has nothing to do with the task at hand.
+KILLS_BEFORE_GIVING_UP = 10
+RESTART_DELAY_FIRST, RESTART_DELAY_LONGEST = 0.1, 10.0  # seconds; doubles with each death
+HEALTHY_AFTER = 30.0  # seconds; a worker that lived this long has its restart delay forgotten
+STOP_GRACE = 5.0  # seconds; a worker ends at once when its stdin closes unless a muxer call is under way
+
+
+@dataclass(slots=True)
+class _Task:
+    spec: TaskSpec
+    worker: "_Worker"
+    events: asyncio.Queue[RecorderEvent | None]
+    consumer: asyncio.Task[None]
+    end: SpoolPosition | None = None
+    done: bool = False
+    crashed_at: SpoolPosition | None = None
+    crashes: int = 0
+    kills: int = 0
+    lag: int = 0
+
+
+@dataclass(slots=True)
+class _Worker:
+    number: int
+    note: Path
+    tasks: dict[str, _Task] = field(default_factory=dict)
+    process: asyncio.subprocess.Process | None = None
+
+    def send(self, message: dict[str, Any]) -> None:
+        if self.process is not None and self.process.stdin is not None and not self.process.stdin.is_closing():
+            self.process.stdin.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+
+class RecorderSupervisor:
+    """`record` a task, later `finish` it where its spool ends, `forget` it when its last event was dealt with.
+
+    `on_event` is awaited for one event of a task at a time, in order; tasks do not wait for each other. All methods
+    must be called on the event loop.
+    """
+
+    def __init__(self, *, workers: int, spool_dir: Path, work_dir: Path, on_event: EventHandler, clock: Clock) -> None:
+        if workers < 1:
+            raise ValueError(f"a recorder needs at least one worker, not {workers}")
+        self._spool_dir = spool_dir
+        self._work_dir = work_dir
+        self._on_event = on_event
+        self._clock = clock
+        self._workers = [_Worker(number, work_dir / f"worker-{number}.busy") for number in range(workers)]
+        self._tasks: dict[str, _Task] = {}
+        self._lives: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start the worker processes. Tasks may be handed over before."""
+        self._stopping = False
+        await asyncio.to_thread(self._work_dir.mkdir, parents=True, exist_ok=True)
+        self._lives = [asyncio.create_task(self._live(worker)) for worker in self._workers]
+
+    async def stop(self) -> None:
+        """End the workers. Unfinished files stay unfinished; hand their tasks over again at the next start."""
+        self._stopping = True
+        for worker in self._workers:
+            if worker.process is not None and worker.process.stdin is not None:
+                worker.process.stdin.close()
+        if self._lives:
+            _, hanging = await asyncio.wait(self._lives, timeout=STOP_GRACE)
+            for worker in self._workers if hanging else ():
+                _kill(worker.process)
+            for life in hanging:
+                life.cancel()
+            await asyncio.gather(*self._lives, return_exceptions=True)
+        self._lives = []
+        for task_id in list(self._tasks):
+            self._tasks[task_id].consumer.cancel()
+            self.forget(task_id)
+
+    def record(self, spec: TaskSpec) -> None:
+        """Make the files of a task from its spool, which may still grow."""
+        if spec.task_id in self._tasks:
+            raise ValueError(f"task {spec.task_id} is being recorded already")
+        worker = min(self._workers, key=lambda worker: len(worker.tasks))
+        queue: asyncio.Queue[RecorderEvent | None] = asyncio.Queue()
+        consumer = asyncio.create_task(self._consume(queue))
+        task = _Task(spec, worker, queue, consumer)
+        self._tasks[spec.task_id] = worker.tasks[spec.task_id] = task
+        worker.send({"command": "record", "spec": spec.to_json()})
+
+    def finish(self, task_id: str, end: SpoolPosition) -> None:
+        """No tag at or after `end` belongs to the task: finish its files there."""
+        if (task := self._tasks.get(task_id)) is not None:
+            task.end = end
+            task.worker.send({"command": "finish", "task_id": task_id, "end": list(end)})
+
+    def forget(self, task_id: str) -> None:
+        """The task is over. Safe to call from `on_event`."""
+        task = self._tasks.pop(task_id, None)
+        if task is None:
+            return
+        task.worker.tasks.pop(task_id, None)
+        task.events.put_nowait(None)
+        if not task.done:
+            task.worker.send({"command": "forget", "task_id": task_id})
+        self._report_lag()
+
+    def processes(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        return [worker.process.pid for worker in self._workers if worker.process is not None]
+
+    async def _live(self, worker: _Worker) -> None:
+        """All lives of one worker."""
+        delay = RESTART_DELAY_FIRST
+        while True:
+            born = self._clock.monotonic()
+            try:
+                code = await self._one_life(worker)
+            except OSError as error:
+                code = 1
+                log.error("worker_not_started", worker=worker.number, error=str(error))  # noqa: TRY400 - the reason is enough
+            worker.process = None
+            if self._stopping:
+                return
+            metrics.worker_restarts.inc()
+            blamed = self._blame(worker, code)
+            log.error("worker_died", worker=worker.number, code=code, tasks=len(worker.tasks), blamed=blamed)
+            if self._clock.monotonic() - born > HEALTHY_AFTER:
+                delay = RESTART_DELAY_FIRST
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RESTART_DELAY_LONGEST)
+
+    async def _one_life(self, worker: _Worker) -> int:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "livereel.recorder.worker",
+            str(worker.note),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=MAX_EVENT_BYTES,
+        )
+        worker.process = process
+        try:
+            if self._stopping and process.stdin is not None:
+                process.stdin.close()
+            for task in worker.tasks.values():
+                if not task.done:
+                    worker.send({"command": "record", "spec": task.spec.to_json()})
+                    if task.end is not None:
+                        worker.send({"command": "finish", "task_id": task.spec.task_id, "end": list(task.end)})
+            assert process.stdout is not None
+            with contextlib.suppress(ConnectionError):
+                while line := await process.stdout.readline():
+                    if line.endswith(b"\n"):  # a dying worker may leave half a line
+                        self._take(worker, from_json(line))
+        except Exception:
+            log.exception("worker_output_unreadable", worker=worker.number)
+            _kill(process)
+        except asyncio.CancelledError:
+            _kill(process)
+            raise
+        return await process.wait()
+
+    def _take(self, worker: _Worker, event: RecorderEvent) -> None:
+        task = worker.tasks.get(event.task_id)
+        if task is None or task.done:
+            return
+        spec = task.spec
+        match event:
+            case FileStarted():
+                resume = Resume(event.sequence, event.start, event.checkpoint)
+                task.spec = replace(spec, resume=spec.resume | {event.format: resume})
+            case FileFinished() if event.resume is not None:
+                task.spec = replace(spec, resume=spec.resume | {event.format: event.resume})
+            case FileFailed():
+                formats = {name: config for name, config in spec.formats.items() if name is not event.format}
+                task.spec = replace(spec, formats=formats)
+            case TaskFinished() | TaskFailed():
+                task.done = True
+            case Progress():
+                task.lag = event.lag_bytes
+                self._report_lag()
+            case _:
+                pass
+        task.events.put_nowait(event)
+
+    def _blame(self, worker: _Worker, code: int) -> str | None:
+        """Hold the death of a worker against the task it was busy with; the third time that task fails."""
+        at = busy.read(worker.note)
+        task = worker.tasks.get(at.task_id) if at is not None else None
+        if at is None or task is None or task.done:
+            return None
+        if task.crashed_at != at.position:
+            task.crashed_at, task.crashes, task.kills = at.position, 0, 0
+        if code == -signal.SIGKILL:
+            task.kills += 1
+        else:
+            task.crashes += 1
+        if task.crashes >= CRASHES_BEFORE_GIVING_UP or task.kills >= KILLS_BEFORE_GIVING_UP:
+            deaths = task.crashes + task.kills
+            where = f"segment {at.position.segment}, byte {at.position.offset}"
+            error = f"a recorder worker died {deaths} times on this task's spool at or after {where}; the spool is kept"
+            task.done = True
+            task.events.put_nowait(TaskFailed(at.task_id, error))
+        return at.task_id
+
+    def _report_lag(self) -> None:
+        metrics.recorder_lag_bytes.set(sum(task.lag for task in self._tasks.values()))
+
+    async def _consume(self, events: asyncio.Queue[RecorderEvent | None]) -> None:
+        while (event := await events.get()) is not None:
+            try:
+                await self._on_event(event)
+            except Exception:
+                log.exception("recorder_event_not_handled", task=event.task_id, kind=type(event).__name__)
+
+
+def _kill(process: asyncio.subprocess.Process | None) -> None:
+    if process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
