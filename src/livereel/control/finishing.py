@@ -44,6 +44,10 @@ log = structlog.get_logger()
 STORE_RETRY_FIRST, STORE_RETRY_LONGEST = 1.0, 30.0  # seconds
 
 
+# A restarted worker makes such a file again; what is in the store stays as it is.
+_OVER = (FileState.STORED, FileState.FAILED)
+
+
 class Finishing:
     """Keeps the catalogue and the store in step with what the recorder reports."""
 
@@ -111,11 +115,11 @@ class Finishing:
             case FileStarted():
                 await self._file_started(task, event)
             case SliceReady():
-                file = self._files[event.job_id]
-                await self._put(task, file, _beside(file, event.name), event.path, final=True)
+                if (file := self._files[event.job_id]).state not in _OVER:
+                    await self._put(task, file, _beside(file, event.name), event.path, final=True)
             case PlaylistReady():
-                file = self._files[event.job_id]
-                await self._put(task, file, file.object_key, event.path, final=False)
+                if (file := self._files[event.job_id]).state not in _OVER:
+                    await self._put(task, file, file.object_key, event.path, final=False)
             case FileFinished():
                 await self._file_finished(task, event)
             case FileFailed():
@@ -167,8 +171,8 @@ class Finishing:
 
     async def _file_finished(self, task: Task, event: FileFinished) -> None:
         file = self._files[event.job_id]
-        if file.state in (FileState.STORED, FileState.FAILED):
-            return  # made again after a restart; the store has it
+        if file.state in _OVER:
+            return
         if file.state is FileState.WRITING:
             file = replace(file, state=next_file_state(file.state, FileEvent.CLOSE))
         file = replace(
@@ -197,7 +201,7 @@ class Finishing:
     async def _file_failed(self, task: Task, job_id: str, error: str) -> None:
         log.error("file_failed", stream=str(task.key), task=task.id, job=job_id, error=error)
         file = self._files.get(job_id)
-        if file is None or file.state in (FileState.STORED, FileState.FAILED):
+        if file is None or file.state in _OVER:
             return
         await self._save(replace(file, state=next_file_state(file.state, FileEvent.FAIL), error=error))
         metrics.files.labels(file.format, FileState.FAILED).inc()

@@ -21,6 +21,7 @@ from livereel.domain.errors import (
     NothingRecording,
     ResourceExists,
     ShuttingDown,
+    SpoolError,
     StreamNotLive,
     TaskExists,
 )
@@ -173,10 +174,13 @@ class Owner:
                 await uow.tasks.add(task)
         except ResourceExists:
             raise TaskExists(f"a task is recording {key} already") from None
-        writer = self._spools.open(task.id, stream.publish.id)
+        try:
+            writer = self._spools.open(task.id, stream.publish.id)
+        except SpoolError as error:
+            await self._fail(task, error.detail)
+            raise
         running = Running(task, stream, writer)
-        loop = asyncio.get_running_loop()
-        writer.on_failure = lambda error: loop.call_soon(self._spool_failed, running, str(error))
+        writer.on_failure = lambda error: self._spool_failed(running, error.detail)
         self.drain(key)
         stream.attach(writer, self._clock.now())
         self._spools.flush()
@@ -200,13 +204,15 @@ class Owner:
         self._recorder.record(self._finishing.spec(running.task))
         log.info("task_recording", stream=str(key), task=task.id, record_type=str(task.record_type))
         if writer.failed is not None:
-            self._spool_failed(running, str(writer.failed))
+            self._spool_failed(running, writer.failed.detail)
         return running.task
 
     async def _give_up(self, running: Running, error: str) -> None:
         running.stream.detach(running.writer)
         await running.writer.close()
-        task = running.task
+        await self._fail(running.task, error)
+
+    async def _fail(self, task: Task, error: str) -> None:
         failed = replace(
             task,
             state=next_task_state(task.state, TaskEvent.FAIL),
