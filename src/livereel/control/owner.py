@@ -180,17 +180,20 @@ class Owner:
             await self._fail(task, error.detail)
             raise
         running = Running(task, stream, writer)
-        writer.on_failure = lambda error: self._spool_failed(running, error.detail)
+        refused = asyncio.Event()
+        writer.on_failure = lambda _error: refused.set()
         self.drain(key)
         stream.attach(writer, self._clock.now())
         self._spools.flush()
         try:
-            spooled = await _first_of(writer.first_keyframe_written, gone, timeout)
+            spooled = await _wait(writer.first_keyframe_written, timeout, unless=(gone, refused))
         except BaseException:
             await self._give_up(running, "cancelled before the first key frame")
             raise
         if not spooled:
-            await self._give_up(running, "no key frame arrived")
+            await self._give_up(running, writer.failed.detail if writer.failed else "no key frame arrived")
+            if writer.failed is not None:
+                raise writer.failed
             if gone.is_set():
                 raise StreamNotLive(f"{key} ended before its first key frame arrived")
             raise NoKeyFrame(
@@ -203,6 +206,7 @@ class Owner:
         metrics.active_tasks.inc()
         self._recorder.record(self._finishing.spec(running.task))
         log.info("task_recording", stream=str(key), task=task.id, record_type=str(task.record_type))
+        writer.on_failure = lambda error: self._spool_failed(running, error.detail)
         if writer.failed is not None:
             self._spool_failed(running, writer.failed.detail)
         return running.task
@@ -292,9 +296,9 @@ class Owner:
                 self._locks[key] = (lock, users - 1)
 
 
-async def _first_of(wanted: asyncio.Event, other: asyncio.Event, timeout: float | None) -> bool:
-    """Wait for either event or the timeout (seconds); True if `wanted` is set."""
-    waiters = [asyncio.create_task(event.wait()) for event in (wanted, other)]
+async def _wait(wanted: asyncio.Event, timeout: float | None, *, unless: tuple[asyncio.Event, ...]) -> bool:
+    """Wait for `wanted`, one of `unless` or the timeout (seconds); True if `wanted` is set."""
+    waiters = [asyncio.create_task(event.wait()) for event in (wanted, *unless)]
     try:
         await asyncio.wait(waiters, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     finally:
