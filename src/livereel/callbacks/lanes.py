@@ -1,0 +1,94 @@
+"""Lanes: how many messages go to one target host at a time, so that a bad host is its own problem. Pure.
+
+Each host has a lane with a few places. A lane narrows while its host is slow; while the host does not answer at all,
+the lane has one place and rests between tries. An HTTP answer of any status counts as an answer: a receiver that
+refuses one message may take the next.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from livereel.domain.messages import OutboxMessage
+
+FIRST_REST = 1.0  # seconds after the first failure to reach a host
+LONGEST_REST = 30.0  # seconds: how late a host that came back may be noticed
+SLOW = 1.0  # seconds of an answer above which a host gets SLOW_WIDTH places: slow hosts must not take all there are
+SLOW_WIDTH = 2
+FORGET_AFTER = 600.0  # seconds after its last rest a silent host that nothing is sent to is forgotten
+
+
+@dataclass(slots=True)
+class Lane:
+    """One target host. `waiting` messages are in hand but have no place yet."""
+
+    width: int
+    active: int = 0
+    failures: int = 0
+    slow: bool = False
+    rests_until: float = 0.0
+    waiting: deque[OutboxMessage] = field(default_factory=deque)
+
+    def has_place(self, now: float) -> bool:
+        """Whether one more message may be sent at `now`."""
+        places = 1 if self.failures else min(self.width, SLOW_WIDTH) if self.slow else self.width
+        return now >= self.rests_until and self.active < places
+
+    def answered(self, duration: float) -> None:
+        """The host gave an HTTP answer after `duration` seconds."""
+        self.failures, self.rests_until, self.slow = 0, 0.0, duration >= SLOW
+
+    def silent(self, now: float) -> None:
+        """The host could not be reached or did not answer in time."""
+        if now < self.rests_until:
+            return  # an attempt that was under way when the rest began says nothing new
+        rest = min(FIRST_REST * 2 ** min(self.failures, 10), LONGEST_REST)
+        self.failures += 1
+        self.rests_until = now + rest
+
+    def forgettable(self, now: float) -> bool:
+        """Nothing is under way and nothing is known of the host that still matters at `now`."""
+        return not (self.active or self.waiting) and (not self.failures or now > self.rests_until + FORGET_AFTER)
+
+
+class Lanes:
+    """The lanes of all hosts that have messages under way or do not answer."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._lanes: dict[str, Lane] = {}
+
+    def lane(self, target: str) -> Lane:
+        """The lane of a target (see `target_of`)."""
+        if target not in self._lanes:
+            self._lanes[target] = Lane(self._width)
+        return self._lanes[target]
+
+    def next_messages(self, now: float, places: int) -> Iterator[tuple[Lane, OutboxMessage]]:
+        """Take up to `places` waiting messages whose lanes have a place, one per lane in turn."""
+        moved = True
+        while places > 0 and moved:
+            moved = False
+            for lane in list(self._lanes.values()):
+                if places > 0 and lane.waiting and lane.has_place(now):
+                    lane.active += 1
+                    places -= 1
+                    moved = True
+                    yield lane, lane.waiting.popleft()
+
+    def forget(self, now: float) -> None:
+        """Drop lanes that do not matter any more, so that memory does not grow with every host ever called."""
+        self._lanes = {target: lane for target, lane in self._lanes.items() if not lane.forgettable(now)}
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+
+def target_of(url: str) -> str:
+    """The host and port of a URL, lower case: what a lane belongs to. Raises ValueError for a URL that has none."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
+        raise ValueError("the URL must begin with http:// or https:// and name a host")
+    port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
+    return f"{parts.hostname}:{port}"
