@@ -91,9 +91,10 @@ class Publishing:
     def _key(self, target: PublishTarget) -> StreamKey:
         if self._closing:
             raise PublishRefused("the server is stopping")
-        named = target.vhost or ("" if is_address(target.host) else target.host)
+        named = target.vhost.lower()
+        domain = self._default_domain if not named or is_address(named) else named
         try:
-            return StreamKey.parse(named.lower() or self._default_domain, target.app, target.stream)
+            return StreamKey.parse(domain, target.app, target.stream)
         except InvalidName as error:
             raise PublishRefused(error.detail) from None
 
