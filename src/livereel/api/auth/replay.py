@@ -1,0 +1,122 @@
+"""A signed mutation that arrives again has no second effect and gets the first answer again.
+
+A signature covers method, path, query, date and body, so an equal signature is the same request: sent again by a
+network, a proxy, an attacker or an impatient client. The answer is kept as long as the signature stays valid. Reads
+may repeat freely (SDK dates have one-second resolution).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import structlog
+from starlette.types import Message, Scope, Send
+
+from livereel.catalogue.port import Catalogue, SeenRequest
+from livereel.domain.clock import Clock
+from livereel.domain.errors import ResourceExists
+
+log = structlog.get_logger()
+
+MUTATIONS = frozenset({"POST", "PUT", "DELETE", "PATCH"})
+
+CLEANING_PERIOD = 60.0  # seconds between deletions of answers whose signatures have expired
+
+# Refused before anything was done: the same request may succeed a moment later.
+_NOT_KEPT = frozenset({429, 503})
+
+
+class Answer(NamedTuple):
+    """A whole response."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    async def send(self, send: Send) -> None:
+        """Give the answer to a client."""
+        await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class Recorder:
+    """A `send` that collects a response instead of sending it."""
+
+    def __init__(self) -> None:
+        self._status = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []
+        self._complete = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            self._headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+        elif message["type"] == "http.response.body":
+            self._parts.append(bytes(message.get("body", b"")))
+            self._complete = not message.get("more_body", False)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The response once it is complete."""
+        return Answer(self._status, self._headers, b"".join(self._parts)) if self._complete else None
+
+
+class Replays:
+    """Answers by signature: those in the making in this process, the finished ones in the catalogue."""
+
+    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+        self._running: dict[str, asyncio.Future[Answer]] = {}
+        self._cleaned_at: float | None = None
+
+    async def once(
+        self, scope: Scope, signature: str, expires_at: float, make: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """The answer made for this signature before, or else what `make` gives now. `expires_at` is Unix seconds."""
+        running = self._running.get(signature)
+        if running is not None:
+            log.info("request_repeated", path=scope["path"], signature=signature[:16])
+            return await asyncio.shield(running)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._running[signature] = future
+        try:
+            answer = await self._kept(scope, signature)
+            if answer is None:
+                answer = await make()
+                if answer.status not in _NOT_KEPT:
+                    await self._keep(signature, expires_at, answer)
+        except BaseException as error:
+            future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            future.exception()  # the first caller gets it; nobody else need be waiting
+            raise
+        else:
+            future.set_result(answer)
+            return answer
+        finally:
+            del self._running[signature]
+
+    async def _kept(self, scope: Scope, signature: str) -> Answer | None:
+        async with self._catalogue.read() as uow:
+            seen = await uow.seen_requests.get(signature)
+        if seen is None:
+            return None
+        log.info("request_repeated", path=scope["path"], signature=signature[:16])
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in seen.headers.items()]
+        return Answer(seen.status, headers, seen.body)
+
+    async def _keep(self, signature: str, expires_at: float, answer: Answer) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
+        now = self._clock.now()
+        try:
+            async with self._catalogue.write() as uow:
+                if self._cleaned_at is None or now - self._cleaned_at >= CLEANING_PERIOD:
+                    await uow.seen_requests.delete_expired(now)
+                    self._cleaned_at = now
+                await uow.seen_requests.add(SeenRequest(signature, answer.status, headers, answer.body, expires_at))
+        except ResourceExists:
+            log.warning("request_answered_twice", signature=signature[:16])
+        except Exception:
+            # What was asked for is done; the client must hear so even if this note of it is lost.
+            log.exception("answer_not_kept", signature=signature[:16])

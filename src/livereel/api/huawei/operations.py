@@ -1,0 +1,69 @@
+"""Every authenticated operation: its method, path and the action that a policy must allow.
+
+docs/api/permissions.md shows this table; a test compares the two, and another compares it with FastAPI's routes.
+Action names of Live operations are those of "Actions Supported by Identity Policy-based Authorization" (2026-03-26)
+where `verified`; the names of the other operations were not readable there and are ours.
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Operation(NamedTuple):
+    """One operation. `action` None: any authenticated user may call it."""
+
+    name: str
+    method: str
+    path: str
+    action: str | None
+    verified: bool = True
+
+
+OPERATIONS = (
+    Operation("RunRecord", "POST", "/v1/{project_id}/record/control", "live:record:createCommand"),
+    Operation("CreateRecordRule", "POST", "/v1/{project_id}/record/rules", "live:record:createRule"),
+    Operation("ListRecordRules", "GET", "/v1/{project_id}/record/rules", "live:record:listRules"),
+    Operation("ShowRecordRule", "GET", "/v1/{project_id}/record/rules/{id}", "live:record:getRule", verified=False),
+    Operation("UpdateRecordRule", "PUT", "/v1/{project_id}/record/rules/{id}", "live:record:updateRule"),
+    Operation(
+        "DeleteRecordRule", "DELETE", "/v1/{project_id}/record/rules/{id}", "live:record:deleteRule", verified=False
+    ),
+    Operation(
+        "ListRecordContents", "GET", "/v1/{project_id}/record/contents", "live:record:listContents", verified=False
+    ),
+    Operation(
+        "UpdatePublishTemplate",
+        "PUT",
+        "/v1/{project_id}/notifications/publish",
+        "live:domain:updateStreamNotification",
+    ),
+    Operation(
+        "ListPublishTemplate", "GET", "/v1/{project_id}/notifications/publish", "live:domain:getStreamNotifications"
+    ),
+    Operation(
+        "DeletePublishTemplate",
+        "DELETE",
+        "/v1/{project_id}/notifications/publish",
+        "live:domain:deleteStreamNotification",
+    ),
+    Operation("CreateDomain", "POST", "/v1/{project_id}/domain", "live:domain:createDomain"),
+    Operation("ShowDomain", "GET", "/v1/{project_id}/domain", "live:domain:getDomains"),
+    Operation("UpdateDomain", "PUT", "/v1/{project_id}/domain", "live:domain:updateDomain"),
+    Operation("DeleteDomain", "DELETE", "/v1/{project_id}/domain", "live:domain:deleteDomain"),
+    Operation("KeystoneListProjects", "GET", "/v3/projects", None),
+)
+
+
+def find(method: str, path: str) -> tuple[Operation, str | None] | None:
+    """The operation of a (decoded) path and the project in it; None if there is none."""
+    for operation, pattern in _PATTERNS:
+        if operation.method == method and (found := pattern.fullmatch(path)):
+            return operation, found.groupdict().get("project_id")
+    return None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
+
+
+_PATTERNS = tuple((operation, _pattern(operation.path)) for operation in OPERATIONS)

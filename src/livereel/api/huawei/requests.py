@@ -1,0 +1,280 @@
+"""What clients send: bodies and queries, checked as strictly as they are documented.
+
+Bodies are strict about JSON types; members that are not known are ignored, since clients of different age send
+different ones. An optional member may be absent or null. Ranges: spec huawei-live-recording.md sections 1, 2 and 4,
+huawei-live-streams-domains.md sections 1.1 and 3.1.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from livereel.control.contents import ContentFilter
+from livereel.control.domains import NewDomain
+from livereel.control.templates import NewTemplate
+from livereel.domain.errors import InvalidParameter
+from livereel.domain.keys import APP_MAX_LENGTH, DOMAIN_MAX_LENGTH, STREAM_MAX_LENGTH
+from livereel.domain.messages import AUTH_SIGN_KEY_MAX, AUTH_SIGN_KEY_MIN
+from livereel.domain.templates import (
+    DEFAULT_TS_PREFIX,
+    PREFIX_MAX_LENGTH,
+    SLICE_DEFAULT,
+    FormatConfig,
+    ObsAddress,
+    RecordFormat,
+    RecordType,
+    default_prefix,
+)
+from livereel.domain.tenancy import DomainType
+
+DomainName = Annotated[str, Field(min_length=1, max_length=DOMAIN_MAX_LENGTH)]
+AppName = Annotated[str, Field(min_length=1, max_length=APP_MAX_LENGTH)]
+StreamName = Annotated[str, Field(min_length=1, max_length=STREAM_MAX_LENGTH)]
+
+OFFSET_MAX = 2**31 - 1  # of listings
+LIMIT_MAX, LIMIT_DEFAULT = 100, 10
+URL_MAX = 2048  # characters of a notification URL; ours
+TEXT_MAX = 255  # characters of free text such as regions; ours
+
+_DIGITS = re.compile(r"\d{1,10}")
+
+
+def _whole_number(text: object) -> object:
+    if isinstance(text, str):
+        if not _DIGITS.fullmatch(text):
+            raise ValueError("Input should be a whole number of decimal digits")
+        return int(text)
+    return text
+
+
+def _empty_is_absent(text: object) -> object:
+    return None if text == "" else text
+
+
+def parse_time(text: str) -> float:
+    """Unix seconds of an ISO date-time; UTC unless it says otherwise. Raises ValueError.
+
+    The documents want `YYYY-MM-DDThh:mm:ssZ`; SDK date-times come without `Z` or with `+00:00`.
+    """
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("Input should be a UTC time such as 2026-07-21T06:15:28Z") from None
+    if "T" not in text:
+        raise ValueError("Input should be a UTC time such as 2026-07-21T06:15:28Z, not a date")
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def _time(text: str | None) -> str | None:
+    if text is not None:
+        parse_time(text)
+    return text
+
+
+Time = Annotated[str, AfterValidator(_time)]
+Filter = Annotated[str | None, BeforeValidator(_empty_is_absent)]
+Offset = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=OFFSET_MAX)]
+Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=LIMIT_MAX)]
+
+# PLAN_RECORD and ON_DEMAND_RECORD are known to old clients; no template of ours has them.
+AnyRecordType = Literal["CONTINUOUS_RECORD", "COMMAND_RECORD", "PLAN_RECORD", "ON_DEMAND_RECORD"]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+# -- record/control
+
+
+class ControlQuery(_Query):
+    action: Literal["START", "STOP"]
+
+
+class ControlBody(_Body):
+    publish_domain: DomainName
+    app: AppName
+    stream: StreamName
+
+
+# -- record/rules
+
+
+class ObsAddr(_Body):
+    bucket: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+    location: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+    object: Annotated[str | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
+
+
+class FileConfig(_Body):
+    """`flv_config` and `mp4_config`."""
+
+    record_cycle: int
+    record_prefix: Annotated[str | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
+    record_max_duration_to_merge_file: int | None = None
+
+
+class HlsConfig(FileConfig):
+    record_ts_prefix: Annotated[str | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
+    record_slice_duration: int | None = None
+
+
+class RecordConfig(_Body):
+    record_format: Annotated[list[Literal["HLS", "FLV", "MP4"]], Field(min_length=1)]
+    obs_addr: ObsAddr
+    hls_config: HlsConfig | None = None
+    flv_config: FileConfig | None = None
+    mp4_config: FileConfig | None = None
+
+
+class RuleBody(_Body):
+    publish_domain: DomainName
+    app: AppName
+    stream: StreamName
+    record_type: AnyRecordType | None = None
+    default_record_config: RecordConfig
+
+    def template(self) -> NewTemplate:
+        """The template that this asks for; raises InvalidParameter."""
+        config = self.default_record_config
+        given: dict[str, FileConfig | None] = {
+            "HLS": config.hls_config,
+            "FLV": config.flv_config,
+            "MP4": config.mp4_config,
+        }
+        formats = {RecordFormat(name): _format(RecordFormat(name), given[name]) for name in config.record_format}
+        return NewTemplate(
+            domain=self.publish_domain,
+            app=self.app,
+            stream=self.stream,
+            record_type=_record_type(self.record_type),
+            address=ObsAddress(config.obs_addr.bucket, config.obs_addr.location, config.obs_addr.object or ""),
+            formats=formats,
+        )
+
+
+class RuleListQuery(_Query):
+    publish_domain: Filter = None
+    app: Filter = None
+    stream: Filter = None
+    record_type: Annotated[AnyRecordType | None, BeforeValidator(_empty_is_absent)] = None
+    offset: Offset = 0
+    limit: Limit = LIMIT_DEFAULT
+
+
+# -- record/contents
+
+
+class ContentsQuery(_Query):
+    start_time: Time
+    end_time: Annotated[Time | None, BeforeValidator(_empty_is_absent)] = None
+    publish_domain: Filter = None
+    app: Filter = None
+    stream: Filter = None
+    record_type: Annotated[AnyRecordType | None, BeforeValidator(_empty_is_absent)] = None
+    offset: Offset = 0
+    limit: Limit = LIMIT_DEFAULT
+
+    def filter(self) -> ContentFilter | None:
+        """What to list, None for a record type that nothing is recorded with. Raises InvalidParameter."""
+        started_from = parse_time(self.start_time)
+        started_to = parse_time(self.end_time) if self.end_time else None
+        if started_to is not None and started_to <= started_from:
+            raise InvalidParameter("end_time (query): must be after start_time")
+        if self.record_type is not None and not is_recorded(self.record_type):
+            return None
+        return ContentFilter(
+            started_from=started_from,
+            started_to=started_to,
+            domain=self.publish_domain,
+            app=self.app,
+            stream=self.stream,
+            record_type=RecordType(self.record_type) if self.record_type else None,
+        )
+
+
+# -- notifications/publish
+
+
+class DomainQuery(_Query):
+    domain: DomainName
+
+
+class NotificationBody(_Body):
+    url: Annotated[str, Field(min_length=1, max_length=URL_MAX, pattern=r"^https?://[^\s/?#]+")]
+    auth_sign_key: Annotated[str | None, Field(min_length=AUTH_SIGN_KEY_MIN, max_length=AUTH_SIGN_KEY_MAX)] = None
+    call_back_area: Literal["mainland_china", "outside_mainland_china"] | None = None
+
+
+# -- domain
+
+
+class NewDomainBody(_Body):
+    domain: DomainName
+    domain_type: Literal["push", "pull"]
+    region: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+    service_area: Literal["mainland_china", "outside_mainland_china", "global"] | None = None
+    enterprise_project_id: Annotated[str | None, Field(max_length=TEXT_MAX)] = None
+    pull_protocol: Literal["flv_rtmp", "hls"] | None = None
+
+    def new_domain(self) -> NewDomain:
+        """The domain that this asks for."""
+        pull = self.domain_type == "pull"
+        return NewDomain(
+            name=self.domain,
+            type=DomainType(self.domain_type),
+            region=self.region,
+            service_area=self.service_area or "",
+            enterprise_project_id=self.enterprise_project_id or "",
+            pull_protocol=(self.pull_protocol or "flv_rtmp") if pull else "",
+        )
+
+
+class DomainListQuery(_Query):
+    domain: Filter = None
+    enterprise_project_id: Filter = None
+
+
+class DomainUpdateBody(_Body):
+    domain: DomainName
+    status: Literal["on", "off"] | None = None
+    enterprise_project_id: Annotated[str | None, Field(max_length=TEXT_MAX)] = None
+
+
+def is_recorded(record_type: str) -> bool:
+    """True for the record types that templates may have."""
+    return record_type in set(RecordType)
+
+
+def _record_type(given: str | None) -> RecordType:
+    if given is None:
+        return RecordType.CONTINUOUS
+    if not is_recorded(given):
+        raise InvalidParameter(
+            f"record_type (body): {given} is not supported; use {RecordType.CONTINUOUS} or {RecordType.COMMAND}"
+        )
+    return RecordType(given)
+
+
+def _format(record_format: RecordFormat, given: FileConfig | None) -> FormatConfig:
+    """The configuration of one format, defaults filled in. A cycle of 0 is the documented default."""
+    if given is None:
+        return FormatConfig(record_cycle=0, record_prefix=default_prefix(record_format))
+    hls = given if isinstance(given, HlsConfig) else None
+    return FormatConfig(
+        record_cycle=given.record_cycle,
+        record_prefix=given.record_prefix or default_prefix(record_format),
+        merge_window=given.record_max_duration_to_merge_file or 0,
+        slice_duration=_or(hls.record_slice_duration if hls else None, SLICE_DEFAULT),
+        ts_prefix=(hls.record_ts_prefix if hls else None) or DEFAULT_TS_PREFIX,
+    )
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value

@@ -1,0 +1,125 @@
+"""uvicorn inside our event loop: it shares the loop with ingest and leaves signals to the composition root."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from livereel.api.request_id import RequestId
+
+log = structlog.get_logger()
+
+KEEP_ALIVE = 75  # seconds an idle connection stays open; longer than the 60 s that proxies keep theirs
+STOP_GRACE = 10  # seconds for requests under way when the server stops
+# Above the API's own limit of 128 KB for headers, so that the API and not the parser refuses what is too large.
+_PARSER_LIMIT = 192 * 1024
+_BACKLOG = 1024  # connections the kernel may hold while the loop is busy
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the composition root's."""
+        yield
+
+
+class ApiServer:
+    """Serves an ASGI application on one address. `port` is the real one once started, also if 0 was asked for."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        hostname: str = "livereel",
+        tls_certificate: Path | None = None,
+        tls_key: Path | None = None,
+    ) -> None:
+        self._app = app
+        self._host = host
+        self.port = port
+        self._hostname = hostname
+        self._tls = (tls_certificate, tls_key)
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OSError if the address cannot be had, ssl.SSLError or OSError for bad TLS files."""
+        certificate, key = self._tls
+        config = uvicorn.Config(
+            self._app,
+            http=_protocol(self._hostname),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=STOP_GRACE,
+            h11_max_incomplete_event_size=_PARSER_LIMIT,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        config.load()
+        listener = _listen(self._host, self.port)
+        self.port = int(listener.getsockname()[1])
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="api-server")
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise RuntimeError("the API server ended while it started")
+            await asyncio.sleep(0.01)
+        log.info("api_listening", host=self._host, port=self.port, tls=certificate is not None)
+
+    async def stop(self) -> None:
+        """Take no more requests, let those under way finish (10 s at most), close."""
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        await self._task
+        self._server = self._task = None
+        log.info("api_stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = infos[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _protocol(hostname: str) -> type[H11Protocol]:
+    class Protocol(H11Protocol):
+        """Answers what is not HTTP in the gateway's form, with a request id like every other reply."""
+
+        def send_400_response(self, msg: str) -> None:
+            identity = RequestId(uuid.uuid4(), int(time.time()), hostname)
+            body = json.dumps({"error_msg": msg, "error_code": "APIGW.0201", "request_id": identity.uuid.hex}).encode()
+            head = (
+                "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                f"X-request-id: {identity}\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+            self.transport.close()
+
+    return Protocol

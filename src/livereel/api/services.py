@@ -1,0 +1,36 @@
+"""What the API is built on, handed in by the composition root."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from livereel.catalogue.port import Catalogue
+from livereel.control.contents import ContentService
+from livereel.control.domains import DomainService
+from livereel.control.notifications import NotificationService
+from livereel.control.recording import Recording
+from livereel.control.templates import TemplateService
+from livereel.domain.clock import Clock
+from livereel.iam.service import Iam
+from livereel.storage.port import Stores
+from livereel.storage.urls import DownloadUrls
+
+DOWNLOAD_LIFETIME = 3600.0  # seconds a download link works unless settings say otherwise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServices:
+    """Use cases and adapters. `readiness` gives what is checked and what is wrong with it (None: nothing)."""
+
+    iam: Iam
+    recording: Recording
+    templates: TemplateService
+    domains: DomainService
+    notifications: NotificationService
+    contents: ContentService
+    stores: Stores
+    download_urls: DownloadUrls
+    readiness: Callable[[], Awaitable[Mapping[str, str | None]]]
+    clock: Clock
+    catalogue: Catalogue
+    hostname: str
+    download_lifetime: float = DOWNLOAD_LIFETIME
