@@ -23,10 +23,13 @@ class Repository:
 
     async def _insert(self, table: Table, values: Mapping[str, Any], taken: str) -> None:
         """Raises ResourceExists(`taken`) when a unique value is taken; the unit of work stays usable then."""
+        if not await self._insert_unless_taken(table, values):
+            raise ResourceExists(taken)
+
+    async def _insert_unless_taken(self, table: Table, values: Mapping[str, Any]) -> bool:
         # DO NOTHING and not an IntegrityError: in PostgreSQL an error would spoil the whole transaction.
         statement = self._insertion(table).values(values).on_conflict_do_nothing()
-        if (await self._connection.execute(statement)).rowcount == 0:
-            raise ResourceExists(taken)
+        return (await self._connection.execute(statement.returning(*table.primary_key))).first() is not None
 
     async def _update(
         self, table: Table, row: ColumnElement[bool], values: Mapping[str, Any], *, missing: str, taken: str = ""

@@ -23,8 +23,7 @@ class SqlNotifications(Repository):
 
     async def put(self, config: NotificationConfig) -> bool:
         values = asdict(config)
-        statement = self._insertion(tables.notifications).values(values).on_conflict_do_nothing()
-        if (await self._connection.execute(statement)).rowcount:
+        if await self._insert_unless_taken(tables.notifications, values):
             return True
         row = tables.notifications.c.domain == config.domain
         await self._update(tables.notifications, row, values, missing=f"no notifications for {config.domain}")

@@ -1,0 +1,92 @@
+"""Notification settings and the outbox."""
+
+from dataclasses import replace
+
+import pytest
+
+from livereel.catalogue.port import Catalogue
+from livereel.domain.errors import ResourceNotFound
+from livereel.domain.messages import Delivery, MessageState, NotificationConfig
+from tests.integration.catalogue.nouns import NOW, make_message
+
+
+async def test_notification_settings_are_put_and_deleted(catalogue: Catalogue) -> None:
+    config = NotificationConfig("push.example.com", "https://example.org/a", "k" * 32, "mainland_china")
+    async with catalogue.write() as uow:
+        assert await uow.notifications.get(config.domain) is None
+        assert await uow.notifications.put(config)
+        assert await uow.notifications.get(config.domain) == config
+        assert not await uow.notifications.put(changed := replace(config, url="https://example.org/b", key=""))
+        assert await uow.notifications.get(config.domain) == changed
+        assert await uow.notifications.delete(config.domain)
+        assert not await uow.notifications.delete(config.domain)
+
+
+async def test_messages_come_back_as_they_were(catalogue: Catalogue) -> None:
+    message = make_message()
+    async with catalogue.write() as uow:
+        number = await uow.outbox.add(message)
+    async with catalogue.write() as uow:
+        [found] = await uow.outbox.due(NOW, limit=10)
+        assert found == replace(message, id=number)
+        assert list(found.body) == list(message.body)  # members keep their order: the receiver sees what was written
+        await uow.outbox.update(dead := replace(found, state=MessageState.DEAD, attempts=9, last_error="410 Gone"))
+        assert await uow.outbox.list() == [dead]
+        with pytest.raises(ResourceNotFound):
+            await uow.outbox.update(replace(found, id=number + 1))
+
+
+async def test_a_channel_waits_for_its_first_message(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        a1 = await uow.outbox.add(make_message(channel="a", due_at=NOW + 60))
+        a2 = await uow.outbox.add(make_message(channel="a", due_at=NOW))
+        b1 = await uow.outbox.add(make_message(channel="b", due_at=NOW + 30))
+        c1 = await uow.outbox.add(make_message(channel="c", due_at=NOW))
+        assert [message.id for message in await uow.outbox.due(NOW, limit=10)] == [c1]
+        assert [message.id for message in await uow.outbox.due(NOW + 30, limit=10)] == [b1, c1]
+        assert [message.id for message in await uow.outbox.due(NOW + 60, limit=10)] == [a1, b1, c1]
+        assert [message.id for message in await uow.outbox.due(NOW + 60, limit=2)] == [a1, b1]
+        first = (await uow.outbox.due(NOW + 60, limit=1))[0]
+        await uow.outbox.update(replace(first, state=MessageState.DELIVERED))
+        assert [message.id for message in await uow.outbox.due(NOW, limit=10)] == [a2, c1]
+
+
+async def test_next_due_looks_at_first_messages_only(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        assert await uow.outbox.next_due_at() is None
+        await uow.outbox.add(make_message(channel="a", due_at=NOW + 60))
+        # Behind the first one, which is waiting for its next attempt: waking up for it would be a busy loop.
+        await uow.outbox.add(make_message(channel="a", due_at=NOW))
+        assert await uow.outbox.next_due_at() == NOW + 60
+        await uow.outbox.add(make_message(channel="b", due_at=NOW + 30))
+        assert await uow.outbox.next_due_at() == NOW + 30
+
+
+async def test_ids_never_come_back(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        numbers = [await uow.outbox.add(make_message()) for _ in range(3)]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_outbox_is_listed_newest_first_by_state(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        for number in range(4):
+            state = MessageState.DEAD if number % 2 else MessageState.PENDING
+            await uow.outbox.add(make_message(event=str(number), state=state))
+        assert [message.event for message in await uow.outbox.list()] == ["3", "2", "1", "0"]
+        assert [message.event for message in await uow.outbox.list(state="dead", limit=1)] == ["3"]
+        assert [message.event for message in await uow.outbox.list(state=MessageState.PENDING)] == ["2", "0"]
+
+
+async def test_deliveries_are_logged_in_order(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        number = await uow.outbox.add(make_message())
+        attempts = [
+            Delivery(number, NOW + 5, 10.0, None, "timed out"),
+            Delivery(number, NOW + 1, 0.2, 200, None),  # clocks may step back; the log keeps the order of events
+        ]
+        for attempt in attempts:
+            await uow.outbox.log(attempt)
+    async with catalogue.read() as uow:
+        assert await uow.outbox.deliveries(number) == attempts
+        assert await uow.outbox.deliveries(number + 1) == []

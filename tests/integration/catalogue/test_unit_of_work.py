@@ -1,0 +1,215 @@
+"""Transactions: what is kept, what is undone, and what happens when many write at once."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from livereel.catalogue.engine import open_catalogue
+from livereel.catalogue.port import Catalogue, CatalogueError
+from livereel.domain.tenancy import Project
+from tests.integration.catalogue.nouns import NOW, make_id, make_message, make_task
+
+
+def project(name: str) -> Project:
+    return Project(make_id(), name, NOW)
+
+
+async def names(catalogue: Catalogue) -> list[str]:
+    async with catalogue.read() as uow:
+        return sorted(found.name for found in await uow.projects.find())
+
+
+async def test_leaving_the_block_commits(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        await uow.projects.add(project("kept"))
+    assert await names(catalogue) == ["kept"]
+
+
+async def test_an_exception_undoes_everything(catalogue: Catalogue) -> None:
+    with pytest.raises(LookupError):
+        async with catalogue.write() as uow:
+            await uow.projects.add(project("undone"))
+            await uow.outbox.add(make_message())
+            raise LookupError
+    assert await names(catalogue) == []
+    async with catalogue.read() as uow:
+        assert await uow.outbox.list() == []
+
+
+async def test_a_cancelled_writer_undoes_everything_and_blocks_nobody(catalogue: Catalogue) -> None:
+    for pause in (0.0, 0.001, 0.003, 0.01):
+        inside = asyncio.Event()
+
+        async def write(inside: asyncio.Event = inside) -> None:
+            async with catalogue.write() as uow:
+                inside.set()
+                for number in range(1000):
+                    await uow.projects.add(project(f"undone-{number}"))
+
+        task = asyncio.create_task(write())
+        await inside.wait()
+        await asyncio.sleep(pause)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(5), catalogue.write() as uow:
+            await uow.projects.add(project(f"kept-{pause}"))
+    assert await names(catalogue) == ["kept-0.0", "kept-0.001", "kept-0.003", "kept-0.01"]
+
+
+async def test_a_reader_may_not_write(catalogue: Catalogue) -> None:
+    with pytest.raises(CatalogueError, match=r"read-?only"):
+        async with catalogue.read() as uow:
+            await uow.projects.add(project("never"))
+    assert await names(catalogue) == []
+
+
+async def test_a_reader_sees_one_moment(catalogue: Catalogue) -> None:
+    async with catalogue.read() as uow:
+        assert await uow.projects.find() == []
+        async with catalogue.write() as other:  # a reader does not stop a writer
+            await other.projects.add(project("later"))
+        assert await uow.projects.find() == []
+    assert await names(catalogue) == ["later"]
+
+
+async def test_readers_do_not_wait_for_a_writer(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        await uow.projects.add(project("new"))
+        async with asyncio.timeout(5):
+            assert await names(catalogue) == []
+
+
+async def test_many_writers_take_turns(catalogue: Catalogue) -> None:
+    async def write(number: int) -> None:
+        async with catalogue.write() as uow:
+            await uow.projects.add(project(f"{number:03}"))
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*map(write, range(60)))
+    assert await names(catalogue) == [f"{number:03}" for number in range(60)]
+
+
+async def test_no_update_is_lost_between_two_nodes(catalogue: Catalogue, url: str) -> None:
+    task = make_task(ended_at=0.0)
+    async with catalogue.write() as uow:
+        await uow.tasks.add(task)
+    second = await open_catalogue(url)
+
+    async def count(node: Catalogue) -> None:
+        async with node.write() as uow:
+            found = await uow.tasks.get(task.id)
+            assert found is not None
+            assert found.ended_at is not None
+            await asyncio.sleep(0)
+            await uow.tasks.update(replace(found, ended_at=found.ended_at + 1))
+
+    await asyncio.gather(*(count(node) for _ in range(15) for node in (catalogue, second)))
+    await second.close()
+    async with catalogue.read() as uow:
+        assert (found := await uow.tasks.get(task.id)) is not None
+        assert found.ended_at == 30
+
+
+async def test_messages_of_a_channel_appear_in_the_order_of_their_ids(catalogue: Catalogue, url: str) -> None:
+    second = await open_catalogue(url)
+    seen: list[int] = []
+
+    async def add(node: Catalogue, number: int) -> None:
+        async with node.write() as uow:
+            await uow.outbox.add(make_message(event=str(number)))
+            await asyncio.sleep(0.002 * (number % 3))  # who came first may commit last
+
+    async def watch() -> None:
+        while len(seen) < 20:
+            async with catalogue.read() as uow:
+                known = [message.id for message in reversed(await uow.outbox.list())]
+            assert known[: len(seen)] == seen, "a message appeared in front of one that was visible before"
+            seen[:] = known
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(watch(), *(add((catalogue, second)[number % 2], number) for number in range(20)))
+    await second.close()
+
+
+async def test_several_nodes_open_a_new_database_at_once(url: str) -> None:
+    opened = await asyncio.gather(*(open_catalogue(url) for _ in range(4)))
+    async with opened[0].write() as uow:
+        await uow.projects.add(project("shared"))
+    for catalogue in opened:
+        assert await names(catalogue) == ["shared"]
+        await catalogue.close()
+
+
+async def test_what_was_committed_survives_a_kill_and_nothing_else(url: str) -> None:
+    opened = await open_catalogue(url)
+    await opened.close()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _COMMIT_ONE_AND_HANG_IN_ANOTHER, url, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"writing\n"
+    os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+    catalogue = await open_catalogue(url)
+    assert await names(catalogue) == ["committed"]
+    async with asyncio.timeout(5), catalogue.write() as uow:
+        await uow.projects.add(project("next"))
+    await catalogue.close()
+
+
+_COMMIT_ONE_AND_HANG_IN_ANOTHER = """
+import asyncio, sys
+from livereel.catalogue.engine import open_catalogue
+from livereel.domain.tenancy import Project
+
+async def main():
+    catalogue = await open_catalogue(sys.argv[1])
+    async with catalogue.write() as uow:
+        await uow.projects.add(Project("1" * 32, "committed", 0.0))
+    async with catalogue.write() as uow:
+        await uow.projects.add(Project("2" * 32, "lost", 0.0))
+        print("writing", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_writer_waits_for_another_process_at_the_file(tmp_path: Path) -> None:
+    catalogue = await open_catalogue(f"sqlite:///{tmp_path / 'catalogue.db'}")
+    locked, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        connection = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        locked.set()
+        release.wait(10)
+        connection.execute("COMMIT")
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    await asyncio.to_thread(locked.wait)
+
+    async def write() -> None:
+        async with catalogue.write() as uow:
+            await uow.projects.add(project("patient"))
+
+    writer = asyncio.create_task(write())
+    await asyncio.sleep(0.2)
+    assert not writer.done()
+    release.set()
+    await writer
+    holder.join()
+    assert await names(catalogue) == ["patient"]
+    await catalogue.close()
