@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 BATCH = 64  # messages taken in one transaction
 IN_HAND_MAX = 512  # messages in memory; the rest wait in the catalogue
-LANE_WAITING_MAX = 64  # messages in hand for one host that have no place yet; more would crowd out other hosts
+LANE_WAITING_MAX = 256  # messages in hand for one host that have no place yet; more would crowd out other hosts
 POSTPONE = (1.0, 3.0)  # seconds that a message for a crowded host is put off
 IDLE_POLL = 30.0  # seconds: the longest the loop sleeps without being woken (other nodes, a stepped clock)
 BUSY_POLL = 1.0  # seconds between looks while messages are in hand

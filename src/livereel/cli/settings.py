@@ -131,8 +131,8 @@ class CatalogueSettings(_Group):
     """The database."""
 
     url: SecretStr | None = None
-    """SQLAlchemy URL of the database: `postgresql+psycopg://user:password@host/name`, or
-    `sqlite+aiosqlite:////path/file.db`. Default: `catalogue.db` in `data_dir`, which needs no other server."""
+    """URL of the database: `postgresql://user:password@host/name`, or
+    `sqlite:////path/file.db`. Default: `catalogue.db` in `data_dir`, which needs no other server."""
 
 
 class SpoolSettings(_Group):
@@ -216,7 +216,7 @@ class Settings(BaseSettings):
         """The database URL, with its password."""
         if self.catalogue.url is not None:
             return self.catalogue.url.get_secret_value()
-        return f"sqlite+aiosqlite:///{(self.data_dir / 'catalogue.db').absolute()}"
+        return f"sqlite:///{(self.data_dir / 'catalogue.db').absolute()}"
 
     def storage_root(self) -> Path:
         """The directory of the buckets."""

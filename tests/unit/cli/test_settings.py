@@ -31,7 +31,7 @@ def test_defaults_need_no_file() -> None:
     assert loaded.recorder.workers >= 1
     assert loaded.node
     assert loaded.storage_root() == Path("livereel-data/store")
-    assert loaded.catalogue_url() == f"sqlite+aiosqlite:///{Path.cwd()}/livereel-data/catalogue.db"
+    assert loaded.catalogue_url() == f"sqlite:///{Path.cwd()}/livereel-data/catalogue.db"
 
 
 def test_the_file_in_the_working_directory_is_read() -> None:
@@ -108,7 +108,7 @@ def test_a_missing_file_is_told() -> None:
 
 
 def test_the_database_password_is_not_shown() -> None:
-    loaded = Settings(catalogue={"url": "postgresql+psycopg://u:hunter2@db/livereel"})  # type: ignore[arg-type]
+    loaded = Settings(catalogue={"url": "postgresql://u:hunter2@db/livereel"})  # type: ignore[arg-type]
     assert "hunter2" not in repr(loaded)
     assert "hunter2" in loaded.catalogue_url()
 
