@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from livereel.cli import settings
-from livereel.cli.settings import BadSettings, Settings
+from livereel import settings
+from livereel.settings import BadSettings, Settings
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
 """Every setting of the server, with its default and the reason for it.
 
 A value comes from the environment (`LIVEREEL_RTMP__PORT`), else from `livereel.toml` (`[rtmp]` `port`), else from here.
-docs/operate/settings.md is generated from this module. No other package reads settings: `livereel.app` hands out
-plain arguments.
+docs/operate/settings.md is generated from this module. Only `livereel.app` and the command line read settings; all
+other packages are handed plain arguments.
 """
 
 import ipaddress
@@ -229,6 +229,10 @@ class Settings(BaseSettings):
     def work_dir(self) -> Path:
         """The directory of files that are being made."""
         return self.data_dir / "work"
+
+    def key_file(self) -> Path:
+        """The file with the key that seals secrets and signs download links."""
+        return self.data_dir / "livereel.key"
 
     def public_url(self, port: int | None = None) -> str:
         """Base URL of the API for clients, without a trailing slash. `port` is the real one when `api.port` is 0."""
