@@ -34,7 +34,7 @@ class DownloadUrls:
         expected = self._signature(bucket, key, expires)
         if not hmac.compare_digest(expected.encode(), signature.encode(errors="replace")):
             return False
-        return expires.isdecimal() and len(expires) <= _EXPIRES_MAX_DIGITS and now < int(expires)
+        return expires.isascii() and expires.isdecimal() and len(expires) <= _EXPIRES_MAX_DIGITS and now < int(expires)
 
     def _signature(self, bucket: str, key: str, expires: str) -> str:
         # Lengths in front: no two different triples give the same message.
