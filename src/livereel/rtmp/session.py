@@ -31,7 +31,7 @@ SETUP_BYTES_MAX: Final = 256 * 1024  # before publish; real clients send 4-5 KiB
 SETUP_BUFFER_MAX: Final = 1024 * 1024  # unfinished messages before the publish is accepted
 HELD_BYTES_MAX: Final = 4 * 1024 * 1024  # media sent ahead of the answer to publish: a few seconds of it
 ANSWER_BYTES_MAX: Final = 64 * 1024  # not yet fetched by the owner: a peer that asks faster than we can tell
-CHUNK_SIZE: Final = 4096  # of what we send: every answer fits one chunk
+CHUNK_SIZE: Final = 60_000  # of what we send. ffmpeg takes it over for what it sends; SRS has sent this value for years
 WINDOW: Final = 2_500_000  # bytes between acknowledgements until the peer says otherwise; common among servers
 SERVER_VERSION: Final = "FMS/3,5,0,0"  # some hardware encoders parse it; the form is Adobe's
 
