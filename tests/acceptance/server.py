@@ -1,0 +1,191 @@
+"""A real `livereel serve` process in a directory of its own: started, asked, stopped, killed."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.api import BUCKET, DOMAIN, Bare, Credentials, Sdk
+
+LIVEREEL = Path(sys.executable).with_name("livereel")
+START_TIMEOUT = 30.0  # seconds; a cold first start on a loaded machine takes a few
+STOP_TIMEOUT = 30.0  # seconds; the default grace is 20
+
+_LABELS = {"access": r"access key", "secret": r"secret key", "project": r"project"}
+
+
+def parse_access_key(printed: str) -> Credentials:
+    """The access key that the first start prints once on standard output."""
+    found = {}
+    for name, label in _LABELS.items():
+        match = re.search(rf"^\s*{label}\b[^:]*:\s*(\S+)\s*$", printed, re.IGNORECASE | re.MULTILINE)
+        assert match, f"no {label} in what the first start printed:\n{printed}"
+        found[name] = match.group(1)
+    return Credentials(found["access"], found["secret"], found["project"])
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Any, timeout: float, what: str) -> Any:
+    """The first true value of `condition()`."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout:.0f} s in vain for {what}"
+        time.sleep(0.1)
+    return value
+
+
+class LiveServer:
+    """One server process after another on the same data directory."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        self.directory = directory
+        self.data_dir = directory / "data"
+        self.bucket = self.data_dir / "store" / BUCKET
+        self.rtmp_port = 0
+        self.credentials: Credentials | None = None
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+
+    # -- life of the process
+
+    def start(self) -> "LiveServer":
+        """Start the process and wait until it is ready; the first start makes the domain that tests push to."""
+        assert self._process is None
+        self.rtmp_port, api_port = free_port(), free_port()
+        self.endpoint = f"http://127.0.0.1:{api_port}"
+        self._starts += 1
+        self.stdout, self.log = (self.directory / f"{name}.{self._starts}" for name in ("stdout", "log"))
+        ours = {
+            "LIVEREEL_DATA_DIR": str(self.data_dir),
+            "LIVEREEL_NODE": "acceptance",
+            "LIVEREEL_RTMP__HOST": "127.0.0.1",
+            "LIVEREEL_RTMP__PORT": str(self.rtmp_port),
+            "LIVEREEL_API__HOST": "127.0.0.1",
+            "LIVEREEL_API__PORT": str(api_port),
+            "LIVEREEL_CALLBACKS__ALLOW_PRIVATE": "127.0.0.0/8",
+            "LIVEREEL_LOG__FORMAT": "json",
+            "LIVEREEL_LOG__LEVEL": "debug",
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("LIVEREEL_")}
+        with self.stdout.open("wb") as stdout, self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [LIVEREEL, "serve"],
+                cwd=self.directory,
+                env=inherited | ours | self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=log,
+            )
+        wait_until(self._ready, START_TIMEOUT, "/readyz")
+        if self.credentials is None:
+            self.credentials = parse_access_key(self.stdout.read_text())
+            self.sdk().create_domain(DOMAIN)
+        return self
+
+    def _ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"the server ended with {self._process.returncode}:\n{self.log_text()}"
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """SIGTERM; the process must end in order and leave a clean log."""
+        process = self._process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still running {timeout} s after SIGTERM:\n{self.log_text()[-4000:]}") from None
+        self._process = None
+        assert code == 0, f"exit status {code}:\n{self.log_text()[-4000:]}"
+        self.check_log()
+
+    def kill(self) -> None:
+        """SIGKILL: what a crash or a power cut looks like to the next start."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def workers(self) -> list[int]:
+        """Process ids of the recorder workers of this server, those of a dead one included."""
+        found = []
+        mark = f"LIVEREEL_DATA_DIR={self.data_dir}\0".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (process / "cmdline").read_bytes()
+                if b"livereel.recorder.worker" in command and mark in (process / "environ").read_bytes():
+                    found.append(int(process.name))
+        return found
+
+    # -- what it said
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's lines of one event."""
+        lines = []
+        for line in self.log_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                lines.append(json.loads(line))
+        return [line for line in lines if isinstance(line, dict) and line.get("event") == name]
+
+    def check_log(self) -> None:
+        """No traceback, and no secret key."""
+        text = self.log_text()
+        assert "Traceback (most recent call last)" not in text, text[-6000:]
+        assert self.credentials is None or self.credentials.secret not in text
+
+    # -- how it is reached
+
+    def sdk(self) -> Sdk:
+        """The official SDK as the key of the first start."""
+        assert self.credentials is not None
+        return Sdk(self.endpoint, self.credentials)
+
+    def bare(self, credentials: Credentials | None = None) -> Bare:
+        return Bare(self.endpoint, credentials or self.credentials)
+
+    def push_url(self, stream: str, *, app: str = "live", domain: str = DOMAIN) -> str:
+        return f"rtmp://127.0.0.1:{self.rtmp_port}/{app}/{stream}?vhost={domain}"
+
+    def cli(self, *arguments: str) -> str:
+        """Run another livereel command on the same data; its standard output."""
+        done = subprocess.run(
+            [LIVEREEL, *arguments],
+            cwd=self.directory,
+            env=os.environ | {"LIVEREEL_DATA_DIR": str(self.data_dir), "LIVEREEL_NODE": "acceptance"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        output = done.stdout.decode()
+        assert done.returncode == 0, f"livereel {' '.join(arguments)}: {done.stderr.decode()}{output}"
+        return output

@@ -1,0 +1,143 @@
+"""Real kills: of a recorder worker, of the whole server, and an orderly stop, all while a recording runs."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
+
+from tests.acceptance.conftest import Footage, Push
+from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
+from tests.acceptance.server import LiveServer, wait_until
+
+IN_FLIGHT = 2.0  # seconds of media that may be between the encoder and the disk when the power goes
+
+
+def test_killed_worker_loses_nothing(own_server: LiveServer, ffmpeg_push: Push, footage: Footage, stream: str) -> None:
+    sdk = own_server.sdk()
+    sdk.create_template(stream)
+    ffmpeg_push(own_server.push_url(stream))
+    sdk.start_when_live(stream)
+    for _ in range(2):
+        time.sleep(2)
+        before = own_server.workers()
+        assert before
+        for worker in before:
+            os.kill(worker, signal.SIGKILL)
+        wait_until(lambda killed=before: len(set(own_server.workers()) - set(killed)) == len(killed), 15, "new workers")
+    time.sleep(1)
+    sdk.stop(stream)
+
+    files = [MediaFile(own_server.bucket / item.obs_addr.object) for item in sdk.wait_contents(stream)]
+    for file in files:
+        file.check_whole()
+    first, last = check_piece_of(next(file for file in files if file.path.suffix == ".flv"), footage(60))
+    assert (last - first) / 30 > 5
+    check_same_content(files)
+
+
+def test_killed_server_finishes_the_recording_at_the_next_start(
+    own_server: LiveServer, ffmpeg_push: Push, footage: Footage, stream: str
+) -> None:
+    sdk = own_server.sdk()
+    sdk.create_template(stream)
+    encoder = ffmpeg_push(own_server.push_url(stream))
+    sdk.start_when_live(stream)
+    started_at = time.monotonic()
+    time.sleep(4)
+    workers = own_server.workers()
+    lasted = time.monotonic() - started_at
+    own_server.kill()
+    assert encoder.wait(15) != 0
+    wait_until(lambda: not set(workers) & set(own_server.workers()), 10, "the workers of the dead server to end")
+
+    own_server.start()
+    sdk = own_server.sdk()
+    contents = sdk.wait_contents(stream)
+    files = [MediaFile(own_server.bucket / item.obs_addr.object) for item in contents]
+    for file in files:
+        file.check_whole()
+    first, last = check_piece_of(next(file for file in files if file.path.suffix == ".flv"), footage(60))
+    assert (last - first) / 30 > lasted - IN_FLIGHT
+    check_same_content(files)
+    report = manifest(own_server, contents[0].obs_addr.object)
+    assert (report["state"], report["end_reason"]) == ("completed", "recovery")
+    assert_tidy(own_server)
+
+    # The stream may be pushed and recorded again at once: nobody sent STOP.
+    ffmpeg_push(own_server.push_url(stream))
+    sdk.start_when_live(stream)
+    sdk.stop(stream)
+    sdk.wait_contents(stream, 6)
+
+
+def test_orderly_stop_finishes_the_recording(
+    own_server: LiveServer, ffmpeg_push: Push, footage: Footage, stream: str
+) -> None:
+    sdk = own_server.sdk()
+    sdk.create_template(stream)
+    encoder = ffmpeg_push(own_server.push_url(stream))
+    sdk.start_when_live(stream)
+    time.sleep(3)
+    own_server.stop()  # SIGTERM; asserts exit status and log
+    encoder.wait(15)
+
+    # Everything is there before the process has ended; nothing is left for the next start.
+    files = [
+        MediaFile(path)
+        for path in own_server.bucket.rglob(f"{stream}_*/*.*")
+        if path.suffix in {".flv", ".mp4", ".m3u8"}
+    ]
+    assert {file.path.suffix for file in files} == {".flv", ".mp4", ".m3u8"}
+    for file in files:
+        file.check_whole()
+    first, last = check_piece_of(next(file for file in files if file.path.suffix == ".flv"), footage(60))
+    assert (last - first) / 30 > 3 - IN_FLIGHT
+    check_same_content(files)
+    report = json.loads(files[0].path.with_name("recording.json").read_text())
+    assert (report["state"], report["end_reason"]) == ("completed", "shutdown")
+    assert_tidy(own_server)
+
+    own_server.start()
+    assert len(own_server.sdk().wait_contents(stream)) == 3
+
+
+def test_stopping_server_refuses_new_work(own_server: LiveServer) -> None:
+    """The first key works again after a restart, and it is not printed a second time."""
+    own_server.stop()
+    own_server.start()
+    with pytest.raises(ClientRequestException) as refused:
+        own_server.sdk().start("nobody")
+    assert refused.value.status_code == 400
+    assert own_server.credentials is not None
+    assert own_server.credentials.secret not in own_server.stdout.read_text()
+
+
+def test_two_servers_do_not_share_a_data_directory(own_server: LiveServer) -> None:
+    second = LiveServer(own_server.directory)
+    with pytest.raises(AssertionError, match="the server ended with"):
+        second.start()
+    assert "Traceback" not in second.log_text()
+
+
+def manifest(server: LiveServer, key: str) -> dict[str, Any]:
+    path = (server.bucket / key).with_name("recording.json")
+    wait_until(path.is_file, 10, f"{path}")
+    return dict(json.loads(path.read_text()))
+
+
+def assert_tidy(server: LiveServer) -> None:
+    """Spools and work files of finished tasks are gone."""
+    wait_until(lambda: not list(files_below(server.data_dir / "spool")), 10, "the spool to be freed")
+    wait_until(lambda: not list(files_below(server.data_dir / "work")), 10, "the work directory to be emptied")
+
+
+def files_below(directory: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        yield from (path for path in directory.rglob("*") if path.is_file())

@@ -1,0 +1,77 @@
+"""The record/control samples of the three official SDKs: unmodified but for endpoint, keys and action."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.api import DOMAIN
+from tests.acceptance.conftest import Footage, Push
+from tests.acceptance.footage import MediaFile, check_piece_of
+from tests.acceptance.server import LiveServer
+from tests.acceptance.tools import SDK, go_sample, java_sample
+
+SAMPLES: dict[str, Callable[[], list[str]]] = {
+    "python": lambda: [sys.executable, str(SDK / "python" / "record_control.py")],
+    "go": go_sample,
+    "java": java_sample,
+}
+
+
+@pytest.mark.timeout(400)  # the first build fetches the SDK
+@pytest.mark.parametrize("language", SAMPLES)
+def test_sample(server: LiveServer, ffmpeg_push: Push, footage: Footage, stream: str, language: str) -> None:
+    command = SAMPLES[language]()
+    sdk = server.sdk()
+    sdk.create_template(stream, formats=("FLV",))
+
+    code, output = run_sample(server, command, "START", stream)  # nothing is pushed yet
+    assert code == 1
+    assert "LIVE.100011001" in output
+
+    ffmpeg_push(server.push_url(stream))
+    deadline = time.monotonic() + 15
+    while True:
+        code, output = run_sample(server, command, "START", stream)
+        if code == 0 or time.monotonic() > deadline:
+            break
+    assert code == 0, output
+    if language != "java":  # whose response class does not show the header
+        assert "acceptance" in output, output  # X-request-id ends in the name of the node
+    time.sleep(1.1)  # an equal request within a second is a repetition of the first
+    code, output = run_sample(server, command, "START", stream)
+    assert code == 1
+    assert "LIVE.100011022" in output
+
+    code, output = run_sample(server, command, "STOP", stream)
+    assert code == 0, output
+    item = sdk.wait_contents(stream, 1)[0]
+    check_piece_of(MediaFile(server.bucket / item.obs_addr.object), footage(60))
+
+
+def run_sample(server: LiveServer, command: list[str], action: str, stream: str) -> tuple[int, str]:
+    """Exit status and output of one run."""
+    assert server.credentials is not None
+    environment = {
+        "CLOUD_SDK_AK": server.credentials.access,
+        "CLOUD_SDK_SK": server.credentials.secret,
+        "CLOUD_SDK_PROJECT_ID": server.credentials.project_id,
+        "LIVE_ENDPOINT": server.endpoint,
+        "LIVE_ACTION": action,
+        "LIVE_PUBLISH_DOMAIN": DOMAIN,
+        "LIVE_APP": "live",
+        "LIVE_STREAM": stream,
+    }
+    done = subprocess.run(
+        command,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout.decode(errors="replace")
