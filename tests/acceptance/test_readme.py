@@ -14,7 +14,7 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), r
 
 
 def typed(text: str, program: str) -> set[tuple[str, ...]]:
-    """The words after `program` where a guide shows a command: in a code block at the start of a line, or in backticks."""
+    """The words after `program` where a guide shows a command: at the start of a line of code, or in backticks."""
     blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     indented = "\n".join(line.strip() for line in text.splitlines() if line.startswith("    "))
     lines = re.findall(rf"^(?:\$ )?{program} ([^\n#]+)", f"{blocks}\n{indented}", re.MULTILINE)
@@ -46,10 +46,15 @@ def test_livereel_commands_exist() -> None:
     commands = {words for guide in GUIDES for words in typed(guide.read_text(), "livereel")}
     assert ("serve",) in commands
     for words in sorted(commands):
-        # The longest chain of words that is a command; what follows are arguments.
-        assert any(_is_command(words[:length]) for length in range(len(words), 0, -1)), f"livereel {' '.join(words)}"
+        for length in range(1, len(words) + 1):
+            text = _help(words[:length])
+            assert text is not None, f"there is no `livereel {' '.join(words[:length])}`"
+            if "COMMAND" not in text:
+                break  # not a group: further words are arguments
 
 
-def _is_command(words: tuple[str, ...]) -> bool:
-    done = subprocess.run([LIVEREEL, *words, "--help"], check=False, capture_output=True, stdin=subprocess.DEVNULL)
-    return done.returncode == 0
+def _help(words: tuple[str, ...]) -> str | None:
+    """The help of a command or group, None if there is no such command."""
+    command = [LIVEREEL, *words, "--help"]
+    done = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+    return done.stdout.decode() if done.returncode == 0 else None
