@@ -1,12 +1,17 @@
 """A signed mutation that arrives again has no second effect and gets the first answer again.
 
 A signature covers method, path, query, date and body, so an equal signature is the same request: sent again by a
-network, a proxy, an attacker or an impatient client. The answer is kept as long as the signature stays valid. Reads
-may repeat freely (SDK dates have one-second resolution).
+network, a proxy, an attacker or an impatient client. The answer is kept as long as the signature stays valid.
+
+SDK dates have one-second resolution, so an honest client that repeats a request within a second signs it the same way.
+Reads may therefore repeat freely, and a mutation that was refused may be tried again for a second ("delete" refused
+because the domain is on, "off", "delete"): it had no effect yet. After that second its refusal is final, so that a
+refused request that somebody kept does nothing later either.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import NamedTuple
 
 import structlog
@@ -21,6 +26,10 @@ log = structlog.get_logger()
 MUTATIONS = frozenset({"POST", "PUT", "DELETE", "PATCH"})
 
 CLEANING_PERIOD = 60.0  # seconds between deletions of answers whose signatures have expired
+
+REPEAT_SECONDS = 1.0  # how long after a refusal the same signature may come from an honest client
+
+_REPEATED = "+"  # after a signature: the answer to its repetition, which came through after a refusal
 
 # Refused before anything was done: the same request may succeed a moment later.
 _NOT_KEPT = frozenset({429, 503})
@@ -69,6 +78,7 @@ class Replays:
         self._catalogue = catalogue
         self._clock = clock
         self._running: dict[str, asyncio.Future[Answer]] = {}
+        self._refused_at: dict[str, float] = {}  # by signature, oldest first, in monotonic seconds
         self._cleaned_at: float | None = None
 
     async def once(
@@ -82,11 +92,10 @@ class Replays:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._running[signature] = future
         try:
-            answer = await self._kept(scope, signature)
+            answer = None if self._just_refused(signature) else await self._kept(scope, signature)
             if answer is None:
                 answer = await make()
-                if answer.status not in _NOT_KEPT:
-                    await self._keep(signature, expires_at, answer)
+                await self._remember(signature, expires_at, answer)
         except BaseException as error:
             future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
             future.exception()  # the first caller gets it; nobody else need be waiting
@@ -97,9 +106,28 @@ class Replays:
         finally:
             del self._running[signature]
 
+    def _just_refused(self, signature: str) -> bool:
+        limit = self._clock.monotonic() - REPEAT_SECONDS
+        while self._refused_at and (oldest := next(iter(self._refused_at.items())))[1] <= limit:
+            del self._refused_at[oldest[0]]
+        return signature in self._refused_at
+
+    async def _remember(self, signature: str, expires_at: float, answer: Answer) -> None:
+        if answer.status in _NOT_KEPT:
+            return
+        refused_before = signature in self._refused_at
+        if not _is_refusal(answer.status):
+            self._refused_at.pop(signature, None)
+            await self._keep(signature + _REPEATED if refused_before else signature, expires_at, answer)
+        elif not refused_before:
+            self._refused_at[signature] = self._clock.monotonic()
+            await self._keep(signature, expires_at, answer)
+
     async def _kept(self, scope: Scope, signature: str) -> Answer | None:
         async with self._catalogue.read() as uow:
             seen = await uow.seen_requests.get(signature)
+            if seen is not None and _is_refusal(seen.status):
+                seen = await uow.seen_requests.get(signature + _REPEATED) or seen
         if seen is None:
             return None
         log.info("request_repeated", path=scope["path"], signature=signature[:16])
@@ -120,3 +148,7 @@ class Replays:
         except Exception:
             # What was asked for is done; the client must hear so even if this note of it is lost.
             log.exception("answer_not_kept", signature=signature[:16])
+
+
+def _is_refusal(status: int) -> bool:
+    return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR

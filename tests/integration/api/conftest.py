@@ -1,0 +1,143 @@
+"""A real API server on a loopback port over a real SQLite catalogue. The test plays the owner of the streams."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from livereel.api.app import ApiServices, create_app
+from livereel.api.server import ApiServer
+from livereel.catalogue.engine import open_catalogue
+from livereel.catalogue.port import Catalogue
+from livereel.cluster.local import LocalCluster
+from livereel.cluster.port import Answer, Command
+from livereel.control.contents import ContentService
+from livereel.control.domains import DomainService
+from livereel.control.notifications import NotificationService
+from livereel.control.recording import Recording
+from livereel.control.templates import TemplateService
+from livereel.iam.secrets import open_key_file
+from livereel.iam.service import Iam, NewAccessKey
+from livereel.iam.signature import SignedRequest, sign
+from livereel.observe.clock import SystemClock
+from livereel.storage.buckets import LocalStores
+from livereel.storage.urls import DownloadUrls
+
+REGION = "livereel-1"
+HOSTNAME = "live-rec-01"
+
+
+class Owner:
+    """Plays the node that owns the streams: takes commands, refuses with `refusal` if one is set."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.refusal: Exception | None = None
+        self.delay = 0.0
+
+    async def __call__(self, command: Command) -> Answer:
+        self.commands.append(command)
+        await asyncio.sleep(self.delay)
+        if self.refusal is not None:
+            raise self.refusal
+        return Answer(uuid4().hex)
+
+
+@dataclass
+class Api:
+    """The server under test and a raw client for it."""
+
+    services: ApiServices
+    url: str
+    key: NewAccessKey
+    owner: Owner
+    catalogue: Catalogue
+    iam: Iam
+    store_root: Path
+    client: httpx2.AsyncClient
+    problems: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        return self.url.removeprefix("http://")
+
+    def signed(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        *,
+        key: NewAccessKey | None = None,
+        at: datetime | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx2.Request:
+        """A request signed by hand. `target` is path and query as sent."""
+        key = key or self.key
+        path, _, query = target.partition("?")
+        date = (at or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+        sent = {"host": self.host, "x-sdk-date": date}
+        if body:
+            sent["content-type"] = "application/json"
+        sent |= headers or {}
+        names = tuple(sorted(sent))
+        raw = SignedRequest(
+            method, path.encode(), query.encode(), tuple((n.encode(), sent[n].encode()) for n in names), body
+        )
+        signature = sign(raw, names, key.secret)
+        sent["authorization"] = (
+            f"SDK-HMAC-SHA256 Access={key.access}, SignedHeaders={';'.join(names)}, Signature={signature}"
+        )
+        url = httpx2.URL(self.url).copy_with(raw_path=target.encode())
+        return httpx2.Request(method, url, headers=sent, content=body)
+
+    async def call(self, method: str, target: str, body: Any = None, **more: Any) -> httpx2.Response:
+        """Send a signed request to `/v1/{project_id}/target`; `body` is JSON or bytes."""
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        return await self.client.send(self.signed(method, f"/v1/{self.key.project_id}/{target}", content, **more))
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    catalogue = await open_catalogue(f"sqlite:///{tmp_path}/catalogue.db")
+    clock = SystemClock()
+    sealer = open_key_file(tmp_path / "secret.key")
+    iam = Iam(catalogue, clock, sealer)
+    key = await iam.bootstrap(REGION)
+    assert key is not None
+    owner = Owner()
+    cluster = LocalCluster("node-1")
+    cluster.serve(owner)
+    stores = LocalStores(tmp_path / "store")
+    problems: dict[str, str | None] = {"catalogue": None}
+
+    async def readiness() -> dict[str, str | None]:
+        return problems
+
+    services = ApiServices(
+        iam=iam,
+        recording=Recording(catalogue, cluster),
+        templates=TemplateService(catalogue, stores, clock, lambda: uuid4().hex),
+        domains=DomainService(catalogue, clock),
+        notifications=NotificationService(catalogue),
+        contents=ContentService(catalogue),
+        stores=stores,
+        download_urls=DownloadUrls(sealer.derive("download links"), ""),
+        readiness=readiness,
+        clock=clock,
+        catalogue=catalogue,
+        hostname=HOSTNAME,
+    )
+    server = ApiServer(create_app(services), "127.0.0.1", 0, hostname=HOSTNAME)
+    await server.start()
+    url = f"http://127.0.0.1:{server.port}"
+    async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+        yield Api(services, url, key, owner, catalogue, iam, tmp_path / "store", client, problems)
+    await server.stop()
+    await catalogue.close()
