@@ -20,16 +20,16 @@ LIVEREEL = Path(sys.executable).with_name("livereel")
 START_TIMEOUT = 30.0  # seconds; a cold first start on a loaded machine takes a few
 STOP_TIMEOUT = 30.0  # seconds; the default grace is 20
 
-_LABELS = {"access": r"access key", "secret": r"secret key", "project": r"project"}
+# What `livereel serve` prints when it is up.
+_PORTS = re.compile(r"rtmp://[^\s/]+:(?P<rtmp>\d+)/.*?(?P<api>http://\S+:\d+)", re.DOTALL)
+# How it shows the key of the first start.
+_FIRST_KEY = re.compile(r"^ *AK +(?P<access>\S+)\n *SK +(?P<secret>\S+)\n *project +(?P<project>[0-9a-f]{32})\b", re.M)
 
 
 def parse_access_key(printed: str) -> Credentials:
     """The access key that the first start prints once on standard output."""
-    found = {}
-    for name, label in _LABELS.items():
-        match = re.search(rf"^\s*{label}\b[^:]*:\s*(\S+)\s*$", printed, re.IGNORECASE | re.MULTILINE)
-        assert match, f"no {label} in what the first start printed:\n{printed}"
-        found[name] = match.group(1)
+    found = _FIRST_KEY.search(printed)
+    assert found, f"no access key in what the first start printed:\n{printed}"
     return Credentials(found["access"], found["secret"], found["project"])
 
 
@@ -56,7 +56,8 @@ class LiveServer:
         self.directory = directory
         self.data_dir = directory / "data"
         self.bucket = self.data_dir / "store" / BUCKET
-        self.rtmp_port = 0
+        self.rtmp_port = 0  # known once it runs, like the endpoint
+        self.endpoint = ""
         self.credentials: Credentials | None = None
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,17 +68,15 @@ class LiveServer:
     def start(self) -> "LiveServer":
         """Start the process and wait until it is ready; the first start makes the domain that tests push to."""
         assert self._process is None
-        self.rtmp_port, api_port = free_port(), free_port()
-        self.endpoint = f"http://127.0.0.1:{api_port}"
         self._starts += 1
         self.stdout, self.log = (self.directory / f"{name}.{self._starts}" for name in ("stdout", "log"))
         ours = {
             "LIVEREEL_DATA_DIR": str(self.data_dir),
             "LIVEREEL_NODE": "acceptance",
             "LIVEREEL_RTMP__HOST": "127.0.0.1",
-            "LIVEREEL_RTMP__PORT": str(self.rtmp_port),
+            "LIVEREEL_RTMP__PORT": "0",
             "LIVEREEL_API__HOST": "127.0.0.1",
-            "LIVEREEL_API__PORT": str(api_port),
+            "LIVEREEL_API__PORT": "0",
             "LIVEREEL_CALLBACKS__ALLOW_PRIVATE": "127.0.0.0/8",
             "LIVEREEL_LOG__FORMAT": "json",
             "LIVEREEL_LOG__LEVEL": "debug",
@@ -101,6 +100,10 @@ class LiveServer:
     def _ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"the server ended with {self._process.returncode}:\n{self.log_text()}"
+        ports = _PORTS.search(self.stdout.read_text())
+        if ports is None:
+            return False
+        self.rtmp_port, self.endpoint = int(ports["rtmp"]), ports["api"]
         try:
             with urllib.request.urlopen(f"{self.endpoint}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -175,13 +178,13 @@ class LiveServer:
     def push_url(self, stream: str, *, app: str = "live", domain: str = DOMAIN) -> str:
         return f"rtmp://127.0.0.1:{self.rtmp_port}/{app}/{stream}?vhost={domain}"
 
-    def cli(self, *arguments: str) -> str:
+    def cli(self, *arguments: str, stdin: str = "") -> str:
         """Run another livereel command on the same data; its standard output."""
         done = subprocess.run(
             [LIVEREEL, *arguments],
             cwd=self.directory,
             env=os.environ | {"LIVEREEL_DATA_DIR": str(self.data_dir), "LIVEREEL_NODE": "acceptance"},
-            stdin=subprocess.DEVNULL,
+            input=stdin.encode(),
             capture_output=True,
             check=False,
             timeout=60,

@@ -9,7 +9,7 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdklive.v1 import ListRecordRulesRequest, LiveClient
 from huaweicloudsdklive.v1.region.live_region import LiveRegion
 
-from tests.acceptance.accounts import PASSWORD, new_user
+from tests.acceptance.accounts import PASSWORD, new_project, new_user
 from tests.acceptance.api import DOMAIN, Answer, Bare, Sdk, send, signature
 from tests.acceptance.server import LiveServer
 from tests.acceptance.test_record_on_command import REQUEST_ID
@@ -114,8 +114,8 @@ def test_token(server: LiveServer, stream: str) -> None:
 
 
 def test_policies_allow_and_deny_by_name(server: LiveServer, stream: str) -> None:
-    reader = new_user(server, f"{stream}-reader", allow=["live:record:listRules"])
-    starter = new_user(server, f"{stream}-starter", allow=["live:*"], deny=["live:record:create*"])
+    reader = new_user(server, f"{stream}-reader", allow=("live:record:listRules",))
+    starter = new_user(server, f"{stream}-starter", allow=("live:*",), deny=("live:record:create*",))
 
     assert server.bare(reader.credentials).call("GET", RULES).status == 200
     denied(Sdk(server.endpoint, reader.credentials), stream)
@@ -137,7 +137,7 @@ def test_access_key_is_locked_after_failures(server: LiveServer, stream: str) ->
 
 def test_projects_do_not_see_each_other(server: LiveServer, stream: str) -> None:
     server.sdk().create_template(stream)
-    other = new_user(server, f"{stream}-user", own_project=True)
+    other = new_user(server, f"{stream}-user", project=new_project(server, f"{stream}-project"))
     assert server.credentials is not None
     assert other.credentials.project_id != server.credentials.project_id
     assert server.bare(other.credentials).call("GET", RULES, {"limit": "100"}).json["total"] == 0
