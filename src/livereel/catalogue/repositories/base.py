@@ -1,14 +1,17 @@
 """What all repositories share: conflicts as domain errors, and row locks where a row is read to be changed."""
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, Executable, RowMapping, Select, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livereel.domain.errors import ResourceExists, ResourceNotFound
+
+T = TypeVar("T")
 
 
 class Repository:
@@ -21,6 +24,10 @@ class Repository:
     def _insertion(self, table: Table) -> "postgresql.Insert | sqlite.Insert":
         return postgresql.insert(table) if self._connection.dialect.name == "postgresql" else sqlite.insert(table)
 
+    async def _execute(self, statement: Executable) -> CursorResult[Any]:
+        execution = self._connection.execute(statement)
+        return await (_settled(execution) if self._connection.dialect.name == "sqlite" else execution)
+
     async def _insert(self, table: Table, values: Mapping[str, Any], taken: str) -> None:
         """Raises ResourceExists(`taken`) when a unique value is taken; the unit of work stays usable then."""
         if not await self._insert_unless_taken(table, values):
@@ -29,7 +36,7 @@ class Repository:
     async def _insert_unless_taken(self, table: Table, values: Mapping[str, Any]) -> bool:
         # DO NOTHING and not an IntegrityError: in PostgreSQL an error would spoil the whole transaction.
         statement = self._insertion(table).values(values).on_conflict_do_nothing()
-        return (await self._connection.execute(statement.returning(*table.primary_key))).first() is not None
+        return (await self._execute(statement.returning(*table.primary_key))).first() is not None
 
     async def _update(
         self, table: Table, row: ColumnElement[bool], values: Mapping[str, Any], *, missing: str, taken: str = ""
@@ -37,21 +44,21 @@ class Repository:
         """Raises ResourceNotFound(`missing`), and ResourceExists(`taken`) when a unique value is taken."""
         statement = update(table).where(row).values(values)
         if not taken:
-            changed = (await self._connection.execute(statement)).rowcount
+            changed = (await self._execute(statement)).rowcount
         else:
             try:
                 async with self._connection.begin_nested():
-                    changed = (await self._connection.execute(statement)).rowcount
+                    changed = (await self._execute(statement)).rowcount
             except IntegrityError as error:
                 raise ResourceExists(taken) from error
         if changed == 0:
             raise ResourceNotFound(missing)
 
     async def _delete(self, table: Table, rows: ColumnElement[bool]) -> bool:
-        return (await self._connection.execute(delete(table).where(rows))).rowcount > 0
+        return (await self._execute(delete(table).where(rows))).rowcount > 0
 
     async def _one(self, statement: Select[Any]) -> RowMapping | None:
-        row: RowMapping | None = (await self._connection.execute(statement)).mappings().first()
+        row: RowMapping | None = (await self._execute(statement)).mappings().first()
         return row
 
     async def _one_to_change(self, statement: Select[Any]) -> RowMapping | None:
@@ -62,7 +69,29 @@ class Repository:
         return await self._one(statement.with_for_update() if self._writing else statement)
 
     async def _all(self, statement: Select[Any]) -> list[RowMapping]:
-        return list((await self._connection.execute(statement)).mappings())
+        return list((await self._execute(statement)).mappings())
 
     async def _count(self, table: Table, *where: ColumnElement[bool]) -> int:
-        return (await self._connection.execute(select(func.count()).select_from(table).where(*where))).scalar_one()
+        counted: int = (await self._execute(select(func.count()).select_from(table).where(*where))).scalar_one()
+        return counted
+
+
+async def _settled(work: Coroutine[Any, Any, T]) -> T:
+    """Let `work` end before a cancellation takes effect.
+
+    A cancelled call of aiosqlite goes on in its thread, and SQLAlchemy closes the connection under it. If a statement
+    has rows left then, SQLite keeps the connection and its write lock until somebody collects the cursor, and all
+    other writers wait.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                continue
+        if not task.cancelled():
+            task.exception()  # seen: the cancellation says enough
+        raise

@@ -40,11 +40,11 @@ class SqlOutbox(Repository):
         if self._connection.dialect.name == "postgresql":
             # Ids are given out before commit. Without this lock a message could become visible, and be delivered,
             # before an older one of its channel. SQLite has one writer at a time.
-            await self._connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(message.channel))))
+            await self._execute(select(func.pg_advisory_xact_lock(func.hashtext(message.channel))))
         values = asdict(message)
         del values["id"]
         statement = self._insertion(tables.outbox).values(values).returning(tables.outbox.c.id)
-        return int((await self._connection.execute(statement)).scalar_one())
+        return int((await self._execute(statement)).scalar_one())
 
     async def due(self, now: float, *, limit: int) -> list[OutboxMessage]:
         c = tables.outbox.c
@@ -54,7 +54,7 @@ class SqlOutbox(Repository):
     async def next_due_at(self) -> float | None:
         c = tables.outbox.c
         earliest: float | None = (
-            await self._connection.execute(select(func.min(c.due_at)).where(c.id.in_(_heads())))
+            await self._execute(select(func.min(c.due_at)).where(c.id.in_(_heads())))
         ).scalar_one()
         return earliest
 
@@ -63,7 +63,7 @@ class SqlOutbox(Repository):
         await self._update(tables.outbox, row, asdict(message), missing=f"there is no message {message.id}")
 
     async def log(self, delivery: Delivery) -> None:
-        await self._connection.execute(self._insertion(tables.deliveries).values(asdict(delivery)))
+        await self._execute(self._insertion(tables.deliveries).values(asdict(delivery)))
 
     async def deliveries(self, message_id: int) -> list[Delivery]:
         c = tables.deliveries.c

@@ -92,7 +92,7 @@ class SqlTasks(Repository):
         statement = select(func.max(c.ended_at)).where(
             c.domain == key.domain, c.app == key.app, c.stream == key.stream, c.end_reason == EndReason.STOP
         )
-        stopped: float | None = (await self._connection.execute(statement)).scalar_one()
+        stopped: float | None = (await self._execute(statement)).scalar_one()
         return stopped
 
     async def open(self, *, node: str) -> list[Task]:
