@@ -6,18 +6,18 @@ import random
 import socket
 import struct
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from tests.acceptance.api import DOMAIN
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
-from tests.acceptance.server import LiveServer, free_port, wait_until
+from tests.acceptance.server import LiveServer, free_port
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds the server waits for a handshake (design limit)
 SEED = 20260721
 MUTATIONS = 24
+SILENT = 50  # connections that say nothing
 
 
 def test_garbage_does_not_disturb_a_recording(
@@ -39,6 +39,7 @@ def test_garbage_does_not_disturb_a_recording(
         Attack(b"\x03" + bytes(100), stay=True),  # a handshake that never ends
         Attack(b"\x03" + bytes(100)),
         Attack(b""),
+        *(Attack(b"", stay=True) for _ in range(SILENT)),
         # RTMP that lies.
         Attack(message(20, b"\x02\x00", length=0xFFFFFF), shake=True),
         Attack(message(20, b"\x0a\x00\x00\x00\x01" * 10_000), shake=True),  # nested arrays
@@ -50,7 +51,8 @@ def test_garbage_does_not_disturb_a_recording(
         *(Attack(mutated(captured, chance)) for _ in range(MUTATIONS)),
     ]
     with ThreadPoolExecutor(len(attacks)) as pool:
-        list(pool.map(lambda attack: attack.run(server.rtmp_port), attacks))
+        ends = list(pool.map(lambda attack: attack.run(server.rtmp_port), attacks))
+    assert not any(ends), f"still open: {[end for end in ends if end]}"
 
     sdk.stop(stream)
     files = [MediaFile(server.bucket / item.obs_addr.object) for item in sdk.wait_contents(stream)]
@@ -68,8 +70,8 @@ class Attack(NamedTuple):
     shake: bool = False
     stay: bool = False
 
-    def run(self, port: int) -> None:
-        """Send the bytes; the server must then close the connection."""
+    def run(self, port: int) -> str:
+        """Send the bytes; the server must then close the connection. What is wrong, "" if nothing."""
         with socket.create_connection(("127.0.0.1", port), 5) as peer:
             peer.settimeout(HANDSHAKE_TIMEOUT + 5)
             if self.shake:
@@ -78,12 +80,17 @@ class Attack(NamedTuple):
                 while len(answer) < 3073:
                     answer += peer.recv(4096)
                 peer.sendall(answer[1:1537])
-            with contextlib.suppress(ConnectionError):
+            try:
                 peer.sendall(self.data)
                 if not self.stay:
                     peer.shutdown(socket.SHUT_WR)
                 while peer.recv(65536):
                     pass
+            except TimeoutError:
+                return f"{self.data[:20]!r} ({len(self.data)} bytes)"
+            except ConnectionError:
+                pass
+            return ""
 
 
 def message(kind: int, payload: bytes, *, channel: int = 3, length: int | None = None, chunk: int = 128) -> bytes:
@@ -151,22 +158,3 @@ def _pump(source: socket.socket, target: socket.socket, taken: bytearray | None 
                 taken += data
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
-
-
-def test_connections_that_say_nothing_are_closed(server: LiveServer) -> None:
-    began = time.monotonic()
-    peers = [socket.create_connection(("127.0.0.1", server.rtmp_port), 5) for _ in range(50)]
-
-    def closed(peer: socket.socket) -> bool:
-        peer.setblocking(False)
-        try:
-            return peer.recv(1) == b""
-        except BlockingIOError:
-            return False
-        except ConnectionError:
-            return True
-
-    wait_until(lambda: all(closed(peer) for peer in peers), HANDSHAKE_TIMEOUT + 5, "the server to close them")
-    assert time.monotonic() - began > HANDSHAKE_TIMEOUT - 1
-    for peer in peers:
-        peer.close()
