@@ -1,0 +1,92 @@
+"""Every pair of state and event of both tables, against what the design says, written down once more by hand."""
+
+import itertools
+
+import pytest
+
+from livereel.domain import states
+from livereel.domain.states import (
+    FileEvent,
+    FileState,
+    IllegalTransition,
+    TaskEvent,
+    TaskState,
+    next_file_state,
+    next_task_state,
+)
+
+# One line per state, one column per event; "-" is refused.
+#               spooled    interrupt    resume     end        stored     fail
+TASKS = """
+starting        recording  -            -          finishing  -          failed
+recording       -          interrupted  -          finishing  -          failed
+interrupted     -          -            recording  finishing  -          failed
+finishing       -          -            -          -          completed  failed
+completed       -          -            -          -          -          -
+failed          -          -            -          -          -          -
+"""
+TASK_EVENTS = ["spooled", "interrupt", "resume", "end", "stored", "fail"]
+
+#               close    store   fail
+FILES = """
+writing         storing  -       failed
+storing         -        stored  failed
+stored          -        -       -
+failed          -        -       -
+"""
+FILE_EVENTS = ["close", "store", "fail"]
+
+
+def pairs(table: str, events: list[str]) -> list[tuple[str, str, str]]:
+    rows = [line.split() for line in table.strip().splitlines()]
+    return [(row[0], event, after) for row in rows for event, after in zip(events, row[1:], strict=True)]
+
+
+@pytest.mark.parametrize(("state", "event", "after"), pairs(TASKS, TASK_EVENTS))
+def test_task(state: str, event: str, after: str) -> None:
+    if after == "-":
+        with pytest.raises(IllegalTransition, match=f"a {state} task does not take the event {event}"):
+            next_task_state(TaskState(state), TaskEvent(event))
+    else:
+        assert next_task_state(TaskState(state), TaskEvent(event)) is TaskState(after)
+
+
+@pytest.mark.parametrize(("state", "event", "after"), pairs(FILES, FILE_EVENTS))
+def test_file(state: str, event: str, after: str) -> None:
+    if after == "-":
+        with pytest.raises(IllegalTransition, match=f"a {state} record file does not take the event {event}"):
+            next_file_state(FileState(state), FileEvent(event))
+    else:
+        assert next_file_state(FileState(state), FileEvent(event)) is FileState(after)
+
+
+def test_the_expectation_covers_every_pair() -> None:
+    assert {(s, e) for s, e, _ in pairs(TASKS, TASK_EVENTS)} == set(itertools.product(TaskState, TaskEvent))
+    assert {(s, e) for s, e, _ in pairs(FILES, FILE_EVENTS)} == set(itertools.product(FileState, FileEvent))
+
+
+def test_an_active_task_can_be_stopped_and_no_other() -> None:
+    for state in TaskState:
+        assert (TaskEvent.END in states.TASK_TABLE[state]) is (state in states.ACTIVE_TASK_STATES)
+
+
+def test_an_open_task_can_still_fail_and_a_closed_one_takes_nothing() -> None:
+    for state in TaskState:
+        is_open = state in states.OPEN_TASK_STATES
+        assert (TaskEvent.FAIL in states.TASK_TABLE[state]) is is_open
+        assert bool(states.TASK_TABLE[state]) is is_open
+
+
+def test_every_state_can_be_reached_and_every_open_task_can_be_completed() -> None:
+    for table, start in ((states.TASK_TABLE, TaskState.STARTING), (states.FILE_TABLE, FileState.WRITING)):
+        assert reached(table, start) == set(table)
+    for state in states.OPEN_TASK_STATES:
+        assert TaskState.COMPLETED in reached(states.TASK_TABLE, state)
+
+
+def reached(table: dict, start: object) -> set:
+    found, new = set(), {start}
+    while new:
+        found |= new
+        new = {after for state in new for after in table[state].values()} - found
+    return found
