@@ -1,0 +1,6 @@
+"""`python -m livereel` is the `livereel` command."""
+
+from livereel.cli.main import main
+
+if __name__ == "__main__":
+    main()

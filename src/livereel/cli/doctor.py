@@ -1,0 +1,290 @@
+"""`livereel doctor`: looks at everything a server needs and says what to do about what is wrong."""
+
+import asyncio
+import contextlib
+import errno
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from livereel.cli.shell import EXIT_FAILED, AsJson, bytes_text, print_json, say, settings_of
+from livereel.domain.errors import LivereelError
+
+if TYPE_CHECKING:
+    from livereel.settings import Settings
+
+DISK_FAIL, DISK_WARN = (
+    1 << 30,
+    10 << 30,
+)  # bytes: the server refuses below the first; the second is an hour of 8 streams
+PROBE_TIMEOUT = 30.0  # seconds for a subprocess to import libav on a busy machine
+FILES_PER_STREAM = 2  # open files: the socket and the spool segment
+FILES_BESIDE = 200  # open files of everything else
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    verdict: Verdict
+    subject: str
+    text: str
+
+
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check whether a server can run here, and say what to do.
+
+    Looks at settings, directories, ports, limits, catalogue and libraries. Ends with 1 if something must be fixed. Like
+    every command that uses the catalogue it brings an older schema up to date.
+    """
+    settings = settings_of(context)
+    findings = [_source(context), *(finding for check in CHECKS for finding in _carefully(check, settings))]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            say(f"{finding.verdict:<5} {finding.subject:<10} {finding.text}")
+    if any(finding.verdict is Verdict.FAIL for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _carefully(check: "Callable[[Settings], Iterator[Finding]]", settings: "Settings") -> Iterator[Finding]:
+    """A check that breaks is a finding too: the others still have something to say."""
+    try:
+        yield from check(settings)
+    except Exception as problem:
+        name = check.__name__.removeprefix("check_")
+        yield Finding(Verdict.FAIL, name, f"the check itself failed: {type(problem).__name__}: {problem}")
+
+
+def check_settings(settings: "Settings") -> Iterator[Finding]:
+    """What settings leave open."""
+    from livereel.settings import unknown_variables
+
+    for name in unknown_variables():
+        yield Finding(Verdict.WARN, "settings", f"environment variable {name} is no setting: misspelt?")
+    if settings.api.public_url is None and settings.public_url().startswith(("http://127.0.0.1", "https://127.0.0.1")):
+        hint = "set api.public_url to the address clients use"
+        yield Finding(Verdict.WARN, "settings", f"download links point to {settings.public_url()}: {hint}")
+    if settings.api.tls_certificate and settings.api.tls_key:
+        yield _tls(settings.api.tls_certificate, settings.api.tls_key)
+
+
+def check_data(settings: "Settings") -> Iterator[Finding]:
+    """Whether data can be kept."""
+    for name, directory in (("data_dir", settings.data_dir), ("store", settings.storage_root())):
+        place = _existing(directory)
+        if (problem := _unwritable(place)) is not None:
+            hint = f"make it writable for user {os.getuid()} or choose another place"
+            yield Finding(Verdict.FAIL, name, f"{place.absolute()}: {problem}; {hint}")
+            continue
+        free = shutil.disk_usage(place).free
+        verdict = Verdict.FAIL if free < DISK_FAIL else Verdict.WARN if free < DISK_WARN else Verdict.OK
+        hint = "" if verdict is Verdict.OK else "; make room or choose another place"
+        new = "" if directory.exists() else " (made at the first start)"
+        yield Finding(verdict, name, f"{directory.absolute()}{new}, {bytes_text(free)} free{hint}")
+
+
+def check_ports(settings: "Settings") -> Iterator[Finding]:
+    """Whether the ports can be had, or a livereel has them already."""
+    running = _healthy(settings)
+    for name, host, port in (
+        ("rtmp port", settings.rtmp.host, settings.rtmp.port),
+        ("api port", settings.api.host, settings.api.port),
+    ):
+        problem = _port_problem(host, port)
+        if problem is None:
+            yield Finding(Verdict.OK, name, f"{port or 'any'} is free")
+        elif problem == errno.EADDRINUSE and running:
+            yield Finding(Verdict.OK, name, f"{port} is taken; a livereel answers at {settings.public_url()}")
+        elif problem == errno.EADDRINUSE:
+            yield Finding(Verdict.FAIL, name, f"{port} is taken by another program: stop it or choose another port")
+        else:
+            yield Finding(Verdict.FAIL, name, f"{host}:{port}: {os.strerror(problem)}")
+
+
+def check_limits(settings: "Settings") -> Iterator[Finding]:
+    """Whether the system allows as many open files as the settings promise connections."""
+    import resource
+
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.rtmp.max_connections * FILES_PER_STREAM + FILES_BESIDE
+    if allowed == resource.RLIM_INFINITY or allowed >= wanted:
+        yield Finding(Verdict.OK, "open files", f"up to {allowed}")
+    else:
+        streams = max(0, allowed - FILES_BESIDE) // FILES_PER_STREAM
+        hint = (
+            f"`ulimit -n {wanted}`" if most in (resource.RLIM_INFINITY,) or most >= wanted else "raise the hard limit"
+        )
+        text = f"up to {allowed}: enough to record {streams} streams, rtmp.max_connections is "
+        yield Finding(Verdict.WARN, "open files", f"{text}{settings.rtmp.max_connections}; {hint}")
+
+
+def check_catalogue(settings: "Settings") -> Iterator[Finding]:
+    """Whether the catalogue opens with the schema of this version."""
+    if settings.catalogue.url is None and not (settings.data_dir / "catalogue.db").exists():
+        yield Finding(Verdict.OK, "catalogue", "SQLite in data_dir (made at the first start)")
+        return
+    from livereel.catalogue.engine import open_catalogue
+
+    async def count() -> tuple[int, int]:
+        catalogue = await open_catalogue(settings.catalogue_url())
+        try:
+            async with catalogue.read() as work:
+                return len(await work.projects.find()), (await work.tasks.list(limit=1)).total
+        finally:
+            await catalogue.close()
+
+    try:
+        projects, tasks = asyncio.run(count())
+    except LivereelError as problem:
+        yield Finding(Verdict.FAIL, "catalogue", problem.detail)
+        return
+    kind = settings.catalogue_url().partition(":")[0]
+    yield Finding(Verdict.OK, "catalogue", f"{kind}, schema is current, {projects} projects, {tasks} recordings")
+    if settings.data_dir.exists() and not settings.key_file().exists():
+        text = f"{settings.key_file()} is missing: access keys in the catalogue cannot be opened; restore it"
+        yield Finding(Verdict.FAIL, "key file", text)
+
+
+def check_software(_settings: "Settings") -> Iterator[Finding]:
+    """Which builds are in use."""
+    from livereel import __version__
+
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    yield Finding(Verdict.OK, "livereel", f"{__version__} on Python {python}")
+    try:
+        from livereel.rtmp import demuxer
+    except ValueError as problem:
+        yield Finding(Verdict.FAIL, "demuxer", str(problem))
+    else:
+        yield Finding(Verdict.OK, "demuxer", f"{demuxer.build()} build")
+    yield _libav()
+
+
+CHECKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (
+    check_settings,
+    check_data,
+    check_ports,
+    check_limits,
+    check_catalogue,
+    check_software,
+)
+
+
+def _source(context: typer.Context) -> Finding:
+    from livereel.settings import config_path
+
+    source = config_path(context.find_root().obj)
+    return Finding(Verdict.OK, "settings", f"read from {source}" if source else "defaults (no livereel.toml here)")
+
+
+def _libav() -> Finding:
+    """Asked in a process of its own, as the server does: libav is never loaded beside untrusted input."""
+    script = (
+        "import av, json; v = av.library_versions; "
+        "print(json.dumps([av.__version__, av.ffmpeg_version_info, '.'.join(map(str, v['libavformat']))]))"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        return Finding(Verdict.FAIL, "libav", f"cannot be tried: {problem}")
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+        return Finding(Verdict.FAIL, "libav", f"PyAV does not load: {last}; reinstall the package av")
+    pyav, ffmpeg, libavformat = json.loads(done.stdout)
+    return Finding(Verdict.OK, "libav", f"PyAV {pyav}, FFmpeg {ffmpeg}, libavformat {libavformat}")
+
+
+def _tls(certificate: Path, key: Path) -> Finding:
+    import ssl
+
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as problem:
+        return Finding(Verdict.FAIL, "tls", f"{certificate} with {key}: {problem}")
+    return Finding(Verdict.OK, "tls", f"{certificate} fits its key")
+
+
+def _existing(directory: Path) -> Path:
+    """The directory, or the nearest one above it that exists."""
+    directory = directory.absolute()
+    return next(place for place in (directory, *directory.parents) if place.exists())
+
+
+def _unwritable(place: Path) -> str | None:
+    try:
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(b"livereel")
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as problem:
+        return problem.strerror or str(problem)
+    return None
+
+
+def _port_problem(host: str, port: int) -> int | None:
+    """The errno of an attempt to listen there, None if it works."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)  # with SO_REUSEADDR a port that somebody listens on is only refused here
+    except socket.gaierror:
+        return errno.EADDRNOTAVAIL
+    except OSError as problem:
+        return problem.errno or errno.EIO
+    return None
+
+
+def _healthy(settings: "Settings") -> bool:
+    """Whether a livereel answers on the API port."""
+    import ssl
+    from urllib.parse import urlsplit
+
+    local = settings.model_copy(update={"api": settings.api.model_copy(update={"public_url": None})})
+    parts = urlsplit(local.public_url())
+    if not parts.port or parts.hostname is None:
+        return False
+    if parts.scheme == "https":
+        # Only asked whether it is there; nothing is sent that a wrong server must not see.
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            parts.hostname,
+            parts.port,
+            timeout=3,
+            context=ssl._create_unverified_context(),  # noqa: S323
+        )
+    else:
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=3)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            return answer.status == 200 and answer.read(64).replace(b" ", b"") == b'{"status":"ok"}'
+        except (OSError, http.client.HTTPException):
+            return False

@@ -1,0 +1,84 @@
+"""`livereel messages`: the outbox of notifications, its delivery log, and another try for what was given up."""
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from livereel.cli.shell import AsJson, Desk, at_desk, print_json, say, show, when
+from livereel.domain.errors import LivereelError
+from livereel.domain.messages import MessageState
+
+if TYPE_CHECKING:
+    from livereel.domain.messages import OutboxMessage
+
+app = typer.Typer(name="messages", help="Messages: notifications and their delivery.")
+
+MessageId = Annotated[int, typer.Argument(metavar="ID", help="Id of the message.")]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    state: Annotated[MessageState | None, typer.Option(help="Only messages in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List messages, newest first."""
+
+    async def work(desk: Desk) -> None:
+        messages = await desk.read(lambda work: work.outbox.list(state=state, limit=limit))
+        columns = ["id", "event", "channel", "state", "attempts", "created", "due", "last_error"]
+        show(columns, [_row(message) for message in messages], as_json=as_json)
+
+    at_desk(context, work)
+
+
+@app.command("show")
+def show_(context: typer.Context, message_id: MessageId, as_json: AsJson = False) -> None:
+    """Show one message with its delivery log."""
+
+    async def work(desk: Desk) -> None:
+        message = await _find(desk, message_id)
+        deliveries = await desk.read(lambda work: work.outbox.deliveries(message_id))
+        rows = [asdict(delivery) | {"at": when(delivery.attempted_at)} for delivery in deliveries]
+        if as_json:
+            print_json(_row(message) | {"deliveries": rows})
+            return
+        for name, value in _row(message).items():
+            say(f"{name.replace('_', ' '):<10} {value}")
+        say("")
+        show(["at", "duration", "status", "error"], rows, as_json=False, empty="no attempt yet")
+
+    at_desk(context, work)
+
+
+@app.command()
+def retry(context: typer.Context, message_id: MessageId) -> None:
+    """Try a message that was given up again, for another whole retry time. A running server takes up to 30 s."""
+
+    async def work(desk: Desk) -> None:
+        from livereel.observe.clock import SystemClock
+
+        message = await _find(desk, message_id)
+        if message.state is not MessageState.DEAD:
+            raise LivereelError(f"message {message_id} is {message.state}; only a dead one can be tried again")
+        now = SystemClock().now()
+        async with desk.catalogue.write() as work:
+            again = replace(message, state=MessageState.PENDING, created_at=now, due_at=now)
+            await work.outbox.update(again)
+        say(f"message {message_id} is pending again")
+
+    at_desk(context, work)
+
+
+async def _find(desk: Desk, message_id: int) -> "OutboxMessage":
+    for message in await desk.read(lambda work: work.outbox.list(limit=1_000_000)):
+        if message.id == message_id:
+            return message  # type: ignore[no-any-return]
+    raise LivereelError(f"there is no message {message_id}")
+
+
+def _row(message: "OutboxMessage") -> dict[str, Any]:
+    row = asdict(message) | {"state": message.state.value}
+    return row | {"created": when(message.created_at), "due": when(message.due_at)}
