@@ -4,6 +4,7 @@ Source: spec huawei-live-recording.md sections 2.2 and 2.3. `{file_start_time}` 
 the format open; this one sorts and equals the snapshot API's `{fmt_time_utc}`).
 """
 
+import hashlib
 import re
 from datetime import UTC, datetime
 
@@ -12,6 +13,9 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.templates import RecordFormat, RecordType
 
 OBJECT_KEY_MAX_BYTES = 1024  # limit of S3 and OBS
+# Of a part between slashes that we make. File systems take 255; what is left is for `without_collision`. So the key in
+# a callback is the path on a disk, and a playlist finds its slices there.
+COMPONENT_MAX_BYTES = 180
 
 PREFIX_VARIABLES = frozenset(
     {"publish_domain", "app", "stream", "record_type", "record_format", "file_start_time", "file_start_time_unix"}
@@ -19,7 +23,8 @@ PREFIX_VARIABLES = frozenset(
 TS_PREFIX_VARIABLES = PREFIX_VARIABLES | {"file_end_time", "file_end_time_unix", "ts_sequence_number"}
 
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
+# Lone surrogates come out of JSON and have no encoding.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
 EXTENSIONS = {RecordFormat.HLS: ".m3u8", RecordFormat.FLV: ".flv", RecordFormat.MP4: ".mp4"}
 
@@ -42,10 +47,10 @@ def check_prefix(prefix: str, *, slice_name: bool = False) -> str:
 
 def check_object_key(key: str) -> str:
     """Return `key` if it is a relative path without empty, `.` or `..` components; raises InvalidName."""
+    if _FORBIDDEN.search(key):
+        raise InvalidName("an object key may not contain control characters, backslashes or half characters")
     if not key or len(key.encode()) > OBJECT_KEY_MAX_BYTES:
         raise InvalidName(f"an object key must have 1 to {OBJECT_KEY_MAX_BYTES} bytes")
-    if _FORBIDDEN.search(key):
-        raise InvalidName("an object key may not contain control characters or backslashes")
     if any(part in {"", ".", ".."} for part in key.split("/")):
         raise InvalidName(f"an object key may not contain empty, '.' or '..' components: {key[:128]!r}")
     return key
@@ -67,7 +72,9 @@ def file_key(
 ) -> str:
     """The object key of a record file: `object_root` + expanded `record_prefix` + extension."""
     expanded = _expand(prefix, _variables(key, record_type, record_format, started_at))
-    return check_object_key(join_root(object_root, expanded + EXTENSIONS[record_format]))
+    *directories, name = expanded.split("/")
+    parts = [*map(_fitted, directories), _fitted(name) + EXTENSIONS[record_format]]
+    return check_object_key(join_root(object_root, "/".join(parts)))
 
 
 def slice_name(
@@ -79,7 +86,7 @@ def slice_name(
         "file_end_time_unix": str(int(ended_at)),
         "ts_sequence_number": str(sequence),
     }
-    return _expand(prefix, variables) + ".ts"
+    return _fitted(_expand(prefix, variables)) + ".ts"
 
 
 def without_collision(object_key: str, job_id: str) -> str:
@@ -95,6 +102,15 @@ def join_root(root: str, rest: str) -> str:
     """`obs_addr.object` + key; the root may or may not end in '/'; leading slashes of either are dropped."""
     root = root.strip("/")
     return f"{root}/{rest.lstrip('/')}" if root else rest.lstrip("/")
+
+
+def _fitted(component: str) -> str:
+    """`component`, or if a long name made it too long its beginning and a hash of all of it."""
+    data = component.encode()
+    if len(data) <= COMPONENT_MAX_BYTES:
+        return component
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    return f"{data[: COMPONENT_MAX_BYTES - len(digest) - 1].decode(errors='ignore')}~{digest}"
 
 
 def _variables(

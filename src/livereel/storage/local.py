@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from livereel.domain.errors import InvalidName, StoreError
+from livereel.domain.errors import StoreError
 from livereel.domain.naming import check_object_key
 from livereel.storage.port import StoredObject
 
@@ -229,8 +229,8 @@ class LocalStore:
 def _components(key: str) -> list[str]:
     """The path of an object below its bucket; raises InvalidName."""
     parts = check_object_key(key).split("/")
-    if parts[0] == STAGING:
-        raise InvalidName(f"object keys below {STAGING}/ are taken")
+    if parts[0].rstrip("~") == STAGING:
+        parts[0] += "~"  # steps aside, and so does whatever it would land on
     return [_shortened(part) for part in parts]
 
 
