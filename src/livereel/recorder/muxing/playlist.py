@@ -1,0 +1,52 @@
+"""HLS media playlists (RFC 8216): EVENT while the file grows, VOD with an end when it is complete."""
+
+from datetime import UTC, datetime
+from math import ceil
+from typing import NamedTuple
+from urllib.parse import quote
+
+
+class Slice(NamedTuple):
+    """One TS slice. `duration` is seconds, `started_at` Unix seconds, `size` bytes."""
+
+    name: str
+    duration: float
+    started_at: float
+    size: int
+    sha256: str
+
+
+class Playlist:
+    """The text of a playlist that only ever grows at its end."""
+
+    def __init__(self, slice_duration: int) -> None:
+        # RFC 8216 section 6.2.1: the target must not change. It is fixed by the configured duration as long as key
+        # frames come at least that often; with rarer ones the first slice shows it.
+        self._target = slice_duration
+        self._body: list[str] = []
+
+    def add(self, piece: Slice) -> None:
+        """Append a slice."""
+        self._target = max(self._target, ceil(piece.duration - 0.5))
+        moment = datetime.fromtimestamp(piece.started_at, UTC).isoformat(timespec="milliseconds")
+        self._body.append(
+            f"#EXT-X-PROGRAM-DATE-TIME:{moment.replace('+00:00', 'Z')}\n"
+            f"#EXTINF:{piece.duration:.3f},\n{quote(piece.name, safe='-_.~@+=,!$()')}\n"
+        )
+
+    def text(self, *, complete: bool) -> str:
+        """The whole playlist."""
+        kind = "VOD" if complete else "EVENT"
+        head = (
+            "#EXTM3U\n#EXT-X-VERSION:3\n"
+            f"#EXT-X-TARGETDURATION:{self._target}\n"
+            "#EXT-X-MEDIA-SEQUENCE:0\n"
+            f"#EXT-X-PLAYLIST-TYPE:{kind}\n"
+            "#EXT-X-INDEPENDENT-SEGMENTS\n"
+        )
+        return head + "".join(self._body) + ("#EXT-X-ENDLIST\n" if complete else "")
+
+
+def count_slices(text: str) -> int:
+    """How many slices a playlist names."""
+    return sum(line.startswith("#EXTINF:") for line in text.splitlines())

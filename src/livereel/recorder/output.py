@@ -1,0 +1,252 @@
+"""One format of one task: packets in, record files and events out."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any, Final, cast
+
+import structlog
+
+from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, AudioTrack, VideoTrack
+from livereel.domain.naming import slice_name
+from livereel.domain.recordings import SpoolPosition
+from livereel.domain.templates import FormatConfig, RecordFormat
+from livereel.recorder.cutter import CutReason, Cutter, Verdict
+from livereel.recorder.events import (
+    FileFailed,
+    FileFinished,
+    FileStarted,
+    PlaylistReady,
+    RecorderEvent,
+    Resume,
+    SliceReady,
+    TaskSpec,
+    job_id,
+)
+from livereel.recorder.muxing.flv import FlvWriter
+from livereel.recorder.muxing.hls import HlsWriter
+from livereel.recorder.muxing.mp4 import Mp4Writer
+from livereel.recorder.muxing.playlist import Slice
+from livereel.recorder.muxing.port import BadPacket, CannotMux, FileWriter, Tracks, Written
+from livereel.recorder.packets import Packet
+from livereel.recorder.reader import TaskReader
+from livereel.recorder.stats import FileStats
+
+log = structlog.get_logger()
+
+#: An event, or one that another thread is still working on.
+Emit = Callable[[RecorderEvent | Future[RecorderEvent]], None]
+
+FILE_NAMES: Final = {RecordFormat.FLV: "recording.flv", RecordFormat.MP4: "recording.mp4"}
+#: A muxer that refuses this many packets in a row will not take the next one either.
+_MAX_BAD_IN_A_ROW: Final = 250
+
+
+class Output:
+    """Feed it every packet of the task; `finish` at the end."""
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        record_format: RecordFormat,
+        *,
+        reader: TaskReader,
+        emit: Emit,
+        hasher: Executor,
+        resume: Resume | None,
+    ) -> None:
+        self._spec = spec
+        self._format = record_format
+        self._config: FormatConfig = spec.formats[record_format]
+        self._reader = reader
+        self._emit = emit
+        self._hasher = hasher
+        self._cutter = Cutter(self._config.record_cycle, self._config.merge_window)
+        self._sequence = resume.sequence if resume is not None else 1
+        # Where the next file begins, if that is known: nothing before it is ours.
+        self._not_before = SpoolPosition(*resume.checkpoint["not_before"]) if resume is not None else None
+        self._writer: FileWriter | None = None
+        self._stats = FileStats()
+        self._start = 0  # media time of the open file's first packet
+        self._started_at = 0.0
+        self._publish = 0  # of the latest packet
+        self._bad_in_a_row = 0
+        self.files = 0
+        self.failed = False
+
+    def take(self, packet: Packet, opens: bool) -> None:
+        """Take the next packet; `opens`: a file may begin with it."""
+        if self._not_before is not None:
+            if not opens or packet.position < self._not_before:
+                return
+            self._not_before = None
+        verdict = self._cutter.judge(packet, opens, self._reader.publish_gap)
+        if verdict is Verdict.WRITE:
+            if self._cutter.merged:
+                self._stats.gap(self._stats.high, self._reader.publish_gap * 1000, "interruption")
+            self._write(packet)
+        elif verdict is Verdict.OPEN:
+            self._close(packet)
+            if not self.failed:
+                self._open(packet)
+        elif verdict is Verdict.CLOSE:
+            self._close(packet)
+        elif self._writer is not None:
+            self._stats.dropped("parameters changed before a key frame")
+
+    def finish(self) -> None:
+        """The task is over."""
+        self._cutter.reason = CutReason.END
+        self._close(None)
+
+    def abort(self) -> None:
+        """Drop the open file; it will be made again."""
+        if self._writer is not None:
+            self._writer.abort()
+            self._writer = None
+
+    def _write(self, packet: Packet) -> None:
+        assert self._writer is not None
+        dts = packet.dts - self._start
+        try:
+            self._writer.write(packet, dts)
+        except BadPacket as error:
+            self._bad_in_a_row += 1
+            self._stats.dropped(str(error) if dts >= 0 else "before the first key frame")
+            if self._bad_in_a_row >= _MAX_BAD_IN_A_ROW:
+                self._fail(f"{self._bad_in_a_row} packets in a row could not be muxed: {error}")
+        except OSError as error:
+            self._fail(f"cannot be written: {error}")
+        else:
+            self._bad_in_a_row = 0
+            self._publish = packet.publish
+            self._stats.wrote(packet, dts)
+
+    def _open(self, packet: Packet) -> None:
+        video, audio = self._tracks(packet)
+        self._cutter.opened(packet, video, audio)
+        self._start = packet.dts
+        self._stats = FileStats()
+        self._publish = packet.publish
+        self._started_at = self._reader.wall(packet.dts, packet.publish)
+        start, state = self._reader.checkpoint(packet)
+        self._emit(
+            FileStarted(
+                task_id=self._spec.task_id,
+                job_id=self._job_id,
+                format=self._format,
+                sequence=self._sequence,
+                start=start or packet.position,
+                started_at=self._started_at,
+                checkpoint=state | {"not_before": list(packet.position)},
+            )
+        )
+        try:
+            self._writer = self._make_writer(Tracks(video, audio))
+        except CannotMux as error:
+            self._fail(str(error))
+        except OSError as error:
+            self._fail(f"cannot be made: {error}")
+        else:
+            self._write(packet)
+
+    def _tracks(self, packet: Packet) -> tuple[VideoTrack | None, AudioTrack | None]:
+        """What the file that `packet` opens will hold."""
+        if packet.is_video:
+            return cast(VideoTrack, packet.track), cast("AudioTrack | None", self._reader.track(TAG_AUDIO))
+        return cast("VideoTrack | None", self._reader.track(TAG_VIDEO)), cast(AudioTrack, packet.track)
+
+    def _make_writer(self, tracks: Tracks) -> FileWriter:
+        directory = self._spec.work_dir / self._spec.task_id / self._job_id
+        if self._format is not RecordFormat.HLS:
+            # Finished slices stay: they may be on their way to the store, and will be made again with the same bytes.
+            shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        if self._format is RecordFormat.HLS:
+            return HlsWriter(
+                directory,
+                tracks,
+                slice_duration=self._config.slice_duration,
+                namer=self._name_slice,
+                wall=self._reader.wall,
+                on_slice=lambda piece: self._emit(self._slice_ready(directory, piece)),
+                on_playlist=lambda path: self._emit(PlaylistReady(self._spec.task_id, self._job_id, path)),
+            )
+        writer = FlvWriter if self._format is RecordFormat.FLV else Mp4Writer
+        return writer(directory / FILE_NAMES[self._format], tracks)
+
+    def _name_slice(self, started_at: float, ended_at: float, number: int) -> str:
+        return slice_name(
+            self._spec.key,
+            self._spec.record_type,
+            prefix=self._config.ts_prefix,
+            started_at=started_at,
+            ended_at=ended_at,
+            sequence=number,
+        )
+
+    def _slice_ready(self, directory: Path, piece: Slice) -> SliceReady:
+        return SliceReady(self._spec.task_id, self._job_id, piece.name, directory / piece.name, piece.duration)
+
+    def _close(self, packet: Packet | None) -> None:
+        """End the open file before `packet`."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        end = self._stats.end
+        try:
+            written = writer.close(end)
+        except OSError as error:
+            self._writer = writer
+            self._fail(f"cannot be completed: {error}")
+            return
+        self._cutter.closed()
+        start, state = self._reader.checkpoint(packet)
+        not_before = packet.position if packet is not None and packet.is_key else start
+        end_of_all = SpoolPosition(*(state["read"] or (1, 0)))
+        resume = Resume(self._sequence + 1, start or end_of_all, state | {"not_before": list(not_before or end_of_all)})
+        finished = self._finished(end, written, resume)
+        if written.sha256 is not None:
+            self._emit(finished(written.sha256))
+        else:
+            self._emit(self._hasher.submit(lambda: finished(_sha256(written.path))))
+        self._sequence += 1
+        self.files += 1
+
+    def _finished(self, end: int, written: Written, resume: Resume) -> Callable[[str], RecorderEvent]:
+        video, audio = self._cutter.video, self._cutter.audio
+        values: dict[str, Any] = {
+            "task_id": self._spec.task_id,
+            "job_id": self._job_id,
+            "format": self._format,
+            "sequence": self._sequence,
+            "path": written.path,
+            "started_at": self._started_at,
+            "ended_at": self._reader.wall(self._start + end, self._publish),
+            "duration": end / 1000,
+            "size": written.size,
+            "width": video.width if video is not None else 0,
+            "height": video.height if video is not None else 0,
+            "video_codec": video.codec.value if video is not None else "",
+            "audio_codec": audio.codec.value if audio is not None else "",
+            "report": self._stats.report() | written.report | {"ended_by": self._cutter.reason.value},
+            "resume": resume,
+        }
+        return lambda sha256: FileFinished(sha256=sha256, **values)
+
+    def _fail(self, error: str) -> None:
+        self.failed = True
+        log.error("file_failed", task=self._spec.task_id, job=self._job_id, format=self._format.value, error=error)
+        self.abort()
+        self._emit(FileFailed(self._spec.task_id, self._job_id, self._format, error))
+
+    @property
+    def _job_id(self) -> str:
+        return job_id(self._spec.task_id, self._format, self._sequence)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
