@@ -7,9 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from livereel.catalogue.engine import open_catalogue
@@ -210,4 +212,20 @@ async def test_a_writer_waits_for_another_process_at_the_file(tmp_path: Path) ->
     await writer
     holder.join()
     assert await names(catalogue) == ["patient"]
+    await catalogue.close()
+
+
+async def test_connections_that_a_server_dropped_are_replaced(new_postgres_url: Callable[[], str]) -> None:
+    url = new_postgres_url()
+    catalogue = await open_catalogue(url)
+    await asyncio.gather(*(names(catalogue) for _ in range(5)))
+    with psycopg.connect(url, autocommit=True) as connection:
+        dropped = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid != pg_backend_pid()"
+        ).fetchall()
+    assert dropped
+    async with catalogue.write() as uow:
+        await uow.projects.add(project("after"))
+    assert await names(catalogue) == ["after"]
     await catalogue.close()
