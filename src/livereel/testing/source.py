@@ -71,7 +71,7 @@ class Encoder:
 
     def __init__(self, container: OutputContainer, spec: SourceSpec) -> None:
         self._container = container
-        self._sources: list[Iterator[tuple[float, list["Packet[Any]"]]]] = []
+        self._sources: list[Iterator[tuple[float, list[Packet[Any]]]]] = []
         if spec.video is not None:
             self._sources.append(_pictures(_video_stream(container, spec), spec))
         if spec.audio is not None:
