@@ -50,6 +50,19 @@ class Owner:
         return Answer(uuid4().hex)
 
 
+class ShiftedClock(SystemClock):
+    """The real clock; its monotonic half can be moved on."""
+
+    def __init__(self) -> None:
+        self._shift = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._shift
+
+    def advance(self, seconds: float) -> None:
+        self._shift += seconds
+
+
 @dataclass
 class Api:
     """The server under test and a raw client for it."""
@@ -62,6 +75,7 @@ class Api:
     iam: Iam
     store_root: Path
     client: httpx2.AsyncClient
+    clock: ShiftedClock
     problems: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -106,7 +120,7 @@ class Api:
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     catalogue = await open_catalogue(f"sqlite:///{tmp_path}/catalogue.db")
-    clock = SystemClock()
+    clock = ShiftedClock()
     sealer = open_key_file(tmp_path / "secret.key")
     iam = Iam(catalogue, clock, sealer)
     key = await iam.bootstrap(REGION)
@@ -138,6 +152,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     await server.start()
     url = f"http://127.0.0.1:{server.port}"
     async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
-        yield Api(services, url, key, owner, catalogue, iam, tmp_path / "store", client, problems)
+        yield Api(services, url, key, owner, catalogue, iam, tmp_path / "store", client, clock, problems)
     await server.stop()
     await catalogue.close()
