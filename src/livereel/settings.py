@@ -140,7 +140,7 @@ class SpoolSettings(_Group):
 
     max_backlog: int = Field(default=256 * MIB, ge=16 * MIB)
     """Bytes that may wait in memory for a slow disk, all streams together; beyond it publishing sockets are read more
-    slowly. 256 MiB is about 12 s of 60 streams of 2.7 Mbit/s."""
+    slowly. 256 MiB is about 13 s of 60 streams of 2.7 Mbit/s."""
 
 
 class StorageSettings(_Group):

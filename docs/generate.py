@@ -1,0 +1,171 @@
+"""Writes the reference pages in docs/operate from the code: `python docs/generate.py`. A test compares them."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+from typer.testing import CliRunner
+
+from livereel.cli.main import app
+from livereel.observe import metrics
+from livereel.settings import Settings
+
+HERE = Path(__file__).parent / "operate"
+NOTE = "<!-- Written by docs/generate.py from the code; do not edit. -->"
+WIDTH = 100  # columns of help texts
+
+#: Defaults that depend on the machine.
+COMPUTED = {"node": "the host name", "recorder.workers": "number of CPU cores"}
+
+SETTINGS_INTRODUCTION = """\
+# Settings
+
+Every setting has a default that works; a server needs none. A value comes from, in this order:
+
+1. the environment: `LIVEREEL_` and the name in capitals, `__` between group and member (`LIVEREEL_RTMP__PORT=1936`),
+2. a TOML file: `livereel.toml` in the working directory, or the one that `--config` or `LIVEREEL_CONFIG` names,
+3. the default.
+
+```toml
+data_dir = "/var/lib/livereel"
+
+[api]
+public_url = "https://rec.example.com"
+
+[callbacks]
+allow_private = ["10.1.0.0/16"]
+```
+
+Lists may be written `a,b` in the environment. A setting that is misspelt or out of range ends every command with one
+line that names it. `livereel doctor` shows what is in effect and what else is wrong.
+"""
+
+OTHER_VARIABLES = """\
+## Other variables
+
+| variable | meaning |
+|---|---|
+| `LIVEREEL_CONFIG` | settings file to read instead of `livereel.toml` |
+| `LIVEREEL_DEMUXER` | `auto` (default), `python` or `compiled`: which build of the RTMP chunk reader is used |
+"""
+
+METRICS_INTRODUCTION = """\
+# Metrics
+
+`GET /metrics` on the API port gives these in the Prometheus text format, together with `process_*` and `python_*` of
+the server process. Counters are named with `_total` there; histograms have `_bucket`, `_sum` and `_count`. They count since
+the process started. Recorder workers are separate processes; what they do is counted by the server.
+"""
+
+CLI_INTRODUCTION = """\
+# Command line
+
+`livereel` takes its settings as described in [settings.md](settings.md). Commands other than `serve` and `demo` work on
+the catalogue directly, also while a server runs. They end with 0, with 1 when something failed and with 2 for wrong
+usage or settings; messages about failures go to standard error in one line.
+"""
+
+
+def settings_page() -> str:
+    """docs/operate/settings.md"""
+    schema = Settings.model_json_schema()
+    single = {name: member for name, member in schema["properties"].items() if not _group(member)}
+    parts = [NOTE, SETTINGS_INTRODUCTION, "## General\n", *_table(schema, single, "")]
+    for name, member in schema["properties"].items():
+        if reference := _group(member):
+            group = schema["$defs"][reference]
+            parts += [f"\n## {name}\n", f"{group['description']}\n", *_table(schema, group["properties"], f"{name}.")]
+    return "\n".join([*parts, "", OTHER_VARIABLES])
+
+
+def metrics_page() -> str:
+    """docs/operate/metrics.md"""
+    found = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for metric in found:
+        [family] = metric.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "-"
+        lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return "\n".join([NOTE, METRICS_INTRODUCTION, *lines, ""])
+
+
+def cli_page() -> str:
+    """docs/operate/cli.md"""
+
+    def section(words: tuple[str, ...]) -> str:
+        result = CliRunner().invoke(app, [*words, "--help"], prog_name="livereel", terminal_width=WIDTH)
+        assert result.exit_code == 0, result.output
+        title = " ".join(("livereel", *words))
+        text = "\n".join(line.rstrip() for line in result.stdout.strip().splitlines())
+        return f"{'#' * (len(words) + 2)} {title}\n\n```text\n{text}\n```\n"
+
+    return "\n".join([NOTE, CLI_INTRODUCTION, *(section(words) for words in _commands(app, ()))])
+
+
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "cli.md": cli_page}
+
+
+def _commands(group: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield words
+    for command in group.registered_commands:
+        yield (*words, command.name or command.callback.__name__)
+    for inner in group.registered_groups:
+        yield from _commands(inner.typer_instance, (*words, inner.typer_instance.info.name))
+
+
+def _group(member: dict[str, Any]) -> str | None:
+    reference = member.get("$ref")
+    return reference.rpartition("/")[2] if reference else None
+
+
+def _table(schema: dict[str, Any], members: dict[str, Any], prefix: str) -> Iterator[str]:
+    yield "| setting | value | default | meaning and reason |"
+    yield "|---|---|---|---|"
+    for name, member in members.items():
+        meaning = " ".join(member["description"].split())
+        yield f"| `{prefix}{name}` | {_value(member)} | {_default(prefix + name, member)} | {meaning} |"
+
+
+def _value(member: dict[str, Any]) -> str:
+    if choices := member.get("anyOf"):
+        member = next(choice for choice in choices if choice.get("type") != "null") | {"title": ""}
+    if "enum" in member:
+        return ", ".join(f"`{choice}`" for choice in member["enum"])
+    if member.get("type") == "array":
+        return "list of networks"
+    if member.get("format") in {"path", "password"}:
+        return {"path": "path", "password": "URL"}[member["format"]]
+    kind = {"string": "text", "integer": "integer", "number": "number", "boolean": "true, false"}[member["type"]]
+    least = member.get("minimum", member.get("exclusiveMinimum"))
+    most = member.get("maximum")
+    if least is None or kind == "text":
+        return kind
+    lower = f"above {least:g}" if "exclusiveMinimum" in member else f"at least {least:,.0f}"
+    return f"{kind}, {lower}" if most is None else f"{kind}, {lower}, at most {most:,.0f}"
+
+
+def _default(name: str, member: dict[str, Any]) -> str:
+    if name in COMPUTED:
+        return COMPUTED[name]
+    value = member.get("default")
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return "empty" if value == [] else f"`{value}`"
+
+
+def main() -> None:
+    """Write all pages."""
+    HERE.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    os.environ.pop("COLUMNS", None)
+    sys.exit(main())
