@@ -1,0 +1,62 @@
+"""What a stream brings per second, over the last few seconds."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, Tag
+
+#: Seconds over which rates are taken: long enough for a few groups of pictures, short enough to show a change.
+RATE_WINDOW = 5.0
+
+
+class _Batch(NamedTuple):
+    at: float
+    video_bytes: int
+    audio_bytes: int
+    frames: int
+
+
+class StreamStats:
+    """Counts per batch of tags; rates are worked out when they are asked for."""
+
+    __slots__ = ("_batches", "bytes", "key_frames", "last_media_at", "tags")
+
+    def __init__(self) -> None:
+        self._batches: deque[_Batch] = deque()
+        #: Bytes of all tag bodies.
+        self.bytes = 0
+        self.tags = 0
+        self.key_frames = 0
+        #: Unix time of the last audio or video, None before the first.
+        self.last_media_at: float | None = None
+
+    def count(self, tags: Sequence[Tag], now: float) -> None:
+        """Count a batch that arrived at `now` (Unix time)."""
+        video = [len(body) for kind, _, body in tags if kind == TAG_VIDEO]
+        audio = [len(body) for kind, _, body in tags if kind == TAG_AUDIO]
+        batch = _Batch(now, sum(video), sum(audio), len(video))
+        self.bytes += batch.video_bytes + batch.audio_bytes
+        self.tags += len(tags)
+        if video or audio:
+            self.last_media_at = now
+        batches = self._batches
+        batches.append(batch)
+        # One batch older than the window stays: it is where the window begins.
+        while len(batches) > 2 and batches[1].at < now - RATE_WINDOW:
+            batches.popleft()
+
+    def rates(self, now: float) -> tuple[float, float, float]:
+        """(video kbit/s, audio kbit/s, video frames/s) at `now` (Unix time); zeros when nothing comes any more."""
+        batches = self._batches
+        if len(batches) < 2 or now - batches[-1].at > RATE_WINDOW:
+            return 0.0, 0.0, 0.0
+        # The first batch came in the time before it, so it marks the start only.
+        span = batches[-1].at - batches[0].at
+        if span <= 0:
+            return 0.0, 0.0, 0.0
+        later = list(batches)[1:]
+        video = sum(batch.video_bytes for batch in later)
+        audio = sum(batch.audio_bytes for batch in later)
+        frames = sum(batch.frames for batch in later)
+        return video * 8 / span / 1000, audio * 8 / span / 1000, frames / span

@@ -1,0 +1,173 @@
+"""One live stream: what it consists of, what it sent since its last key frame, and who takes its tags."""
+
+from livereel.amf.values import Value
+from livereel.domain.errors import LivereelError
+from livereel.domain.keys import StreamKey
+from livereel.domain.media import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, AudioTrack, Tag, VideoTrack
+from livereel.domain.messages import Publish
+from livereel.domain.recordings import StreamInfo
+from livereel.flv.codecs import is_video_keyframe
+from livereel.flv.marks import is_mark
+from livereel.flv.script import parse_script
+from livereel.flv.tags import FlvError
+from livereel.flv.tracks import audio_track, video_track
+from livereel.streams.headers import Headers, notable
+from livereel.streams.ring import KeyFrameRing
+from livereel.streams.sink import TagSink
+from livereel.streams.stats import StreamStats
+
+#: Seconds without any video after which a stream with audio counts as audio-only. Encoders send both sequence headers
+#: before the first frames, so video that is going to come is there at once.
+AUDIO_ONLY_AFTER = 2.0
+
+
+class Stream:
+    """A stream being pushed. `now` is Unix time everywhere.
+
+    Tags go to every attached sink in the order they came. A sink gets its first tags from a key frame on: the last one,
+    if it is still in the ring, else the next. The ring is kept only while nothing takes the tags.
+    """
+
+    def __init__(self, key: StreamKey, publish: Publish, project_id: str, now: float) -> None:
+        self.key = key
+        self.publish = publish
+        self.project_id = project_id
+        self.stats = StreamStats()
+        self.video: VideoTrack | None = None
+        self.audio: AudioTrack | None = None
+        #: Values of the newest onMetaData.
+        self.metadata: dict[str, Value] = {}
+        self._opened_at = now
+        self._headers = Headers()
+        self._ring = KeyFrameRing()
+        self._has_video = False
+        self._has_audio = False
+        self._sinks: list[TagSink] = []
+        self._waiting: list[TagSink] = []
+
+    @property
+    def congested(self) -> bool:
+        """True while a sink wants no more tags."""
+        return any(sink.congested for sink in self._sinks)
+
+    def feed(self, tags: list[Tag], now: float) -> None:
+        """Take the next tags, in the order they came."""
+        marks = notable(tags)
+        if any(_is_unwanted(tags[index]) for index in marks):
+            tags = [tag for tag in tags if not _is_unwanted(tag)]
+            marks = notable(tags)
+        if not tags:
+            return
+        self.stats.count(tags, now)
+        start = 0
+        for index in marks:
+            tag = tags[index]
+            if self._headers.take(tag):
+                self._learn(tag)
+            elif tag.kind == TAG_VIDEO and is_video_keyframe(tag.payload):
+                self.stats.key_frames += 1
+                self._pass_on(tags[start:index], now)
+                start = index
+                self._at_key_frame(tag, now)
+        if not self._has_video or not self._has_audio:
+            self._look_for_tracks(tags)
+        if self._waiting and self._is_audio_only(now):
+            self._begin_at_audio(tags[start:], now)
+        else:
+            self._pass_on(tags[start:] if start else tags, now)
+
+    def attach(self, sink: TagSink, now: float) -> None:
+        """Give `sink` the tags from the last key frame on, or from the next one when there is none in the ring."""
+        ring = self._ring
+        if ring.tags:
+            sink.begin(ring.headers, ring.wall)
+            sink.append(ring.tags, ring.wall)
+            self._sinks.append(sink)
+            ring.clear()
+        else:
+            self._waiting.append(sink)
+
+    def detach(self, sink: TagSink) -> None:
+        """Give `sink` no more tags; nothing happens when it is not attached."""
+        self._sinks = [other for other in self._sinks if other is not sink]
+        self._waiting = [other for other in self._waiting if other is not sink]
+
+    def info(self, now: float) -> StreamInfo:
+        """What the API tells about the stream."""
+        video_rate, audio_rate, frame_rate = self.stats.rates(now)
+        video, audio = self.video, self.audio
+        return StreamInfo(
+            key=self.key,
+            client_ip=self.publish.client_ip,
+            started_at=self.publish.started_at,
+            video_codec=str(video.codec) if video else "",
+            audio_codec=str(audio.codec) if audio else "",
+            width=video.width if video else 0,
+            height=video.height if video else 0,
+            frame_rate=frame_rate,
+            video_bitrate=round(video_rate),
+            audio_bitrate=round(audio_rate),
+        )
+
+    def _pass_on(self, tags: list[Tag], now: float) -> None:
+        if not tags:
+            return
+        if self._sinks:
+            for sink in self._sinks:
+                sink.append(tags, now)
+        else:
+            self._ring.extend(tags, now)
+
+    def _at_key_frame(self, tag: Tag, now: float) -> None:
+        headers = self._headers.at(tag.timestamp)
+        for sink in self._waiting:
+            sink.begin(headers, now)
+        if self._waiting:
+            self._sinks += self._waiting
+            self._waiting = []
+            self._ring.clear()
+        if not self._sinks:
+            self._ring.restart(headers, now)
+
+    def _is_audio_only(self, now: float) -> bool:
+        return self._has_audio and not self._has_video and now - self._opened_at >= AUDIO_ONLY_AFTER
+
+    def _begin_at_audio(self, tags: list[Tag], now: float) -> None:
+        """Let waiting sinks begin with the first audio among `tags`."""
+        for index, tag in enumerate(tags):
+            if tag.kind == TAG_AUDIO and tag is not self._headers.audio:
+                self._pass_on(tags[:index], now)
+                headers = self._headers.at(tag.timestamp)
+                for sink in self._waiting:
+                    sink.begin(headers, now)
+                self._sinks += self._waiting
+                self._waiting = []
+                self._pass_on(tags[index:], now)
+                return
+        self._pass_on(tags, now)
+
+    def _look_for_tracks(self, tags: list[Tag]) -> None:
+        kinds = {tag.kind for tag in tags}
+        self._has_video = self._has_video or TAG_VIDEO in kinds
+        self._has_audio = self._has_audio or TAG_AUDIO in kinds
+        if TAG_AUDIO in kinds and self.audio is None:
+            # Codecs without a sequence header (MP3) say what they are in every tag.
+            first = next(tag for tag in tags if tag.kind == TAG_AUDIO)
+            self._learn(first)
+
+    def _learn(self, header: Tag) -> None:
+        """Tracks and metadata from a header. A header that cannot be read is recorded all the same."""
+        try:
+            if header.kind == TAG_SCRIPT:
+                self.metadata = dict(parse_script(header.payload)[1])
+            elif header.kind == TAG_VIDEO:
+                self.video = video_track(header.payload, self.metadata)
+            else:
+                self.audio = audio_track(header.payload)
+        except (FlvError, LivereelError):
+            return
+
+
+def _is_unwanted(tag: Tag) -> bool:
+    """An empty message, which holds nothing to record, or a mark, which only our own spool writer may make."""
+    return not tag.payload or is_mark(tag)
