@@ -56,8 +56,8 @@ METRICS_INTRODUCTION = """\
 # Metrics
 
 `GET /metrics` on the API port gives these in the Prometheus text format, together with `process_*` and `python_*` of
-the server process. Counters are named with `_total` there; histograms have `_bucket`, `_sum` and `_count`. They count since
-the process started. Recorder workers are separate processes; what they do is counted by the server.
+the server process. Counters are named with `_total` there; histograms have `_bucket`, `_sum` and `_count`. They count
+since the process started. Recorder workers are separate processes; what they do is counted by the server.
 """
 
 CLI_INTRODUCTION = """\
@@ -144,6 +144,8 @@ def _value(member: dict[str, Any]) -> str:
     most = member.get("maximum")
     if least is None or kind == "text":
         return kind
+    if "minimum" in member and most is not None:
+        return f"{kind}, {least:,.0f} to {most:,.0f}"
     lower = f"above {least:g}" if "exclusiveMinimum" in member else f"at least {least:,.0f}"
     return f"{kind}, {lower}" if most is None else f"{kind}, {lower}, at most {most:,.0f}"
 

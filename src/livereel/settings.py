@@ -79,12 +79,12 @@ class ApiSettings(_Group):
     host: str = "0.0.0.0"  # noqa: S104  applications are elsewhere; every request is authenticated
     """Address to listen on. All addresses by default: every request but health checks must be signed."""
     port: Port = 8280
-    """Port to listen on. 0 takes a free one."""
+    """Port to listen on; 8280 is seldom anybody else's and needs no privileges. 0 takes a free one."""
     tls_certificate: Path | None = None
     """PEM file with the certificate and its chain. Set together with `tls_key` to serve HTTPS; plain HTTP without, for
     use behind a proxy or on one machine."""
     tls_key: Path | None = None
-    """PEM file with the private key of `tls_certificate`."""
+    """PEM file with the private key of `tls_certificate`, readable by the server only."""
     public_url: str | None = None
     """Base of download links, as clients reach this server (`https://rec.example.com`). Derived from `host` and `port`
     when not set, with 127.0.0.1 for "all addresses": good for a try on one machine only."""
