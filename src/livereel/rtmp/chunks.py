@@ -61,6 +61,7 @@ class ChunkReader:
         self._current: _ChunkStream | None = None  # its chunk is under way,
         self._left: int = 0  # with so many bytes missing
         self._buffered: int = 0
+        self._repeats_timestamps: bool = True
         self._rest: bytes = b""  # the beginning of a chunk header
 
     def feed(self, data: bytes) -> list[Message]:
@@ -112,7 +113,7 @@ class ChunkReader:
 
             if form == 3:
                 if stream.extended >= 0:
-                    at = _after_repeated_timestamp(stream, data, at, end)
+                    at = self._after_repeated_timestamp(stream, data, at, end)
                     if at < 0:
                         return position
                 if stream.active:
@@ -247,6 +248,26 @@ class ChunkReader:
         stream.body = bytearray()
         stream.active = False
 
+    def _after_repeated_timestamp(self, stream: _ChunkStream, data: bytes, at: int, end: int) -> int:
+        """Where a type 3 chunk's payload begins, or -1 if more bytes are needed to tell.
+
+        Section 5.3.1.3 wants the extended timestamp repeated in type 3 chunks; librtmp and others leave it out. Four
+        bytes are taken for it only if they are equal to it, and a sender that once went on with a message without it
+        never repeats it: else a payload that looks like it would break the stream about once in 2**32 chunks.
+        """
+        if stream.active and not self._repeats_timestamps:
+            return at
+        stop = at + 4
+        repeated = stream.extended.to_bytes(4, "big")
+        if stop <= end:
+            if data[at:stop] == repeated:
+                return stop
+        elif repeated.startswith(data[at:end]):
+            return -1
+        if stream.active:
+            self._repeats_timestamps = False
+        return at
+
     def _obey(self, kind: int, payload: bytes) -> None:
         if len(payload) < 4:
             raise ProtocolError(f"protocol control message {kind} of {len(payload)} bytes")
@@ -259,19 +280,6 @@ class ChunkReader:
         stream = self._streams.get(number)
         if stream is not None and stream.active:
             self._drop(stream)
-
-
-def _after_repeated_timestamp(stream: _ChunkStream, data: bytes, at: int, end: int) -> int:
-    """Where a type 3 chunk's payload begins, or -1 if more bytes are needed to tell.
-
-    Section 5.3.1.3 wants the extended timestamp repeated in type 3 chunks; many senders leave it out. The four bytes
-    are taken for it only if they are equal to it.
-    """
-    stop = at + 4
-    repeated = stream.extended.to_bytes(4, "big")
-    if stop <= end:
-        return stop if data[at:stop] == repeated else at
-    return -1 if repeated.startswith(data[at:end]) else at
 
 
 class ChunkWriter:
