@@ -172,9 +172,7 @@ class Session:
     def _collect(self) -> list[Event]:
         if self._tags and self.state is State.PUBLISHING:
             self._flush()
-        events = self._events
-        if events:
-            self._events = []
+        events, self._events = self._events, []
         return events
 
     def _listen(self, now: float) -> float:
