@@ -37,6 +37,9 @@ POSTPONE = (1.0, 3.0)  # seconds that a message for a crowded host is put off
 IDLE_POLL = 30.0  # seconds: the longest the loop sleeps without being woken (other nodes, a stepped clock)
 BUSY_POLL = 1.0  # seconds between looks while messages are in hand
 TROUBLE_PAUSE = 2.0  # seconds after the catalogue failed
+RETENTION = 30 * 86_400.0  # seconds delivered and dead messages are kept: as long as the cloud keeps its events
+UPKEEP_EVERY = 60.0  # seconds between counting what waits and deleting what is old
+DELETE_BATCH = 500  # messages deleted in one transaction: SQLite has one writer at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,14 @@ class Dispatcher:
         self._attempts: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
+        self._upkeep: asyncio.Task[None] | None = None
         self._sender: Sender | None = None
 
     async def start(self) -> None:
         """Begin to deliver what is due, also from before."""
         self._sender = Sender(TargetGuard(self._config.allow_private), self._config.timeout)
         self._loop = asyncio.create_task(self._run(), name="outbox-dispatcher")
+        self._upkeep = asyncio.create_task(self._keep_up(), name="outbox-upkeep")
 
     def notify(self) -> None:
         """There may be a new message: look now. Call on the event loop, after the commit."""
@@ -86,10 +91,11 @@ class Dispatcher:
 
         A dropped attempt is made again at the next start.
         """
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-            self._loop = None
+        loops = [task for task in (self._loop, self._upkeep) if task is not None]
+        self._loop = self._upkeep = None
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
         if self._attempts:
             _, late = await asyncio.wait(self._attempts, timeout=grace)
             for attempt in late:
@@ -129,7 +135,6 @@ class Dispatcher:
             if len(heads) < len(known) + BATCH:
                 break
         self._lanes.forget(now)
-        metrics.outbox_pending.set(len(self._in_hand))
         if next_due_at is None:
             return IDLE_POLL
         return min(next_due_at - now, IDLE_POLL) if next_due_at > now else BUSY_POLL
@@ -174,6 +179,20 @@ class Dispatcher:
         if self._loop is not None:
             self._fill(self._clock.now())
             self._wake.set()
+
+    async def _keep_up(self) -> None:
+        """Count what waits, and delete what nobody will ask for any more."""
+        while True:
+            try:
+                async with self._catalogue.read() as work:
+                    metrics.outbox_pending.set(await work.outbox.pending())
+                deleted = DELETE_BATCH
+                while deleted == DELETE_BATCH:
+                    async with self._catalogue.write() as work:
+                        deleted = await work.outbox.delete_settled(self._clock.now() - RETENTION, limit=DELETE_BATCH)
+            except Exception:  # the catalogue may be away for a while
+                log.exception("outbox_upkeep_failed")
+            await asyncio.sleep(UPKEEP_EVERY)
 
     # One attempt.
 

@@ -73,10 +73,10 @@ def retry(context: typer.Context, message_id: MessageId) -> None:
 
 
 async def _find(desk: Desk, message_id: int) -> "OutboxMessage":
-    for message in await desk.read(lambda work: work.outbox.list(limit=1_000_000)):
-        if message.id == message_id:
-            return message  # type: ignore[no-any-return]
-    raise LivereelError(f"there is no message {message_id}")
+    message: OutboxMessage | None = await desk.read(lambda work: work.outbox.get(message_id))
+    if message is None:
+        raise LivereelError(f"there is no message {message_id}")
+    return message
 
 
 def _row(message: "OutboxMessage") -> dict[str, Any]:

@@ -9,8 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
+from livereel.callbacks.dispatcher import RETENTION
 from livereel.callbacks.schedule import LONGEST_PAUSE
-from livereel.domain.messages import MessageState, PublishEvent
+from livereel.domain.messages import Delivery, MessageState, PublishEvent
+from livereel.observe import metrics
 from tests.integration.callbacks.conftest import LOOPBACK, Outbox, Receiver, Reply
 
 KEY = "0123456789abcdef0123456789ABCDEF"
@@ -221,6 +223,25 @@ async def test_a_corrected_url_rescues_what_is_waiting(outbox: Outbox, receiver:
     dispatcher.notify()
     [message] = await outbox.until(MessageState.DELIVERED, 1)
     assert message.url == receiver.url
+
+
+async def test_old_messages_are_deleted_and_waiting_ones_are_not(outbox: Outbox, receiver: Receiver) -> None:
+    await outbox.configure("d", receiver.url)
+    old, recent = time.time() - RETENTION - 60, time.time() - RETENTION + 60
+    dead = [
+        await outbox.add("d", f"dead{n}", now=when, state=MessageState.DEAD) for n, when in enumerate([old, recent])
+    ]
+    gone = await outbox.add("d", "done", now=old, state=MessageState.DELIVERED)
+    waiting = await outbox.add("d", "waits", now=old, due_at=time.time() + 60)
+    async with outbox.catalogue.write() as work:
+        await work.outbox.log(Delivery(gone, old, 0.1, 200, None))
+    await outbox.dispatch()
+    async with asyncio.timeout(5):
+        while len(left := await outbox.messages()) > 2:
+            await asyncio.sleep(0.02)
+    assert {message.id for message in left} == {dead[1], waiting}
+    assert await outbox.deliveries(gone) == []
+    assert metrics.outbox_pending._value.get() == 1
 
 
 async def test_without_a_configuration_a_message_is_given_up(outbox: Outbox, receiver: Receiver) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, delete, func, literal_column, select
 
 from livereel.catalogue import tables
 from livereel.catalogue.repositories.base import Repository
@@ -57,6 +57,19 @@ class SqlOutbox(Repository):
             await self._execute(select(func.min(c.due_at)).where(c.id.in_(_heads())))
         ).scalar_one()
         return earliest
+
+    async def get(self, message_id: int) -> OutboxMessage | None:
+        row = await self._one(select(tables.outbox).where(tables.outbox.c.id == message_id))
+        return _message(row) if row else None
+
+    async def pending(self) -> int:
+        statement = select(func.count()).select_from(tables.outbox).where(tables.outbox.c.state == _PENDING)
+        return int((await self._execute(statement)).scalar_one())
+
+    async def delete_settled(self, before: float, *, limit: int) -> int:
+        c = tables.outbox.c
+        old = select(c.id).where(c.state != _PENDING, c.created_at < before).order_by(c.id).limit(limit)
+        return (await self._execute(delete(tables.outbox).where(c.id.in_(old)))).rowcount
 
     async def update(self, message: OutboxMessage) -> None:
         row = tables.outbox.c.id == message.id
