@@ -1,0 +1,119 @@
+"""`livereel doctor`: what it finds on a healthy machine, and on one that is not."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from typer.testing import CliRunner
+
+from livereel.catalogue.engine import open_catalogue
+from livereel.cli.main import app
+
+
+@pytest.fixture(autouse=True)
+def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory without anything, and ports that are free."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIVEREEL_RTMP__PORT", "0")
+    monkeypatch.setenv("LIVEREEL_API__PORT", "0")
+    monkeypatch.setenv("LIVEREEL_API__HOST", "127.0.0.1")
+    monkeypatch.setenv("LIVEREEL_RTMP__HOST", "127.0.0.1")
+
+
+def findings(code: int = 0) -> dict[str, list[tuple[str, str]]]:
+    """What the doctor finds, by subject."""
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    assert result.exit_code == code, result.output
+    found: dict[str, list[tuple[str, str]]] = {}
+    for finding in json.loads(result.stdout):
+        found.setdefault(finding["subject"], []).append((finding["verdict"], finding["text"]))
+    return found
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """A port that some other program listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_healthy_machine() -> None:
+    found = findings()
+    assert {verdict for lines in found.values() for verdict, _ in lines} <= {"ok", "warn"}
+    assert "made at the first start" in found["data_dir"][0][1]
+    assert found["demuxer"][0][1] in {"python build", "compiled build"}
+    assert "FFmpeg" in found["libav"][0][1]
+    assert list(Path().iterdir()) == []
+
+
+def test_lines_for_people() -> None:
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 0
+    assert all(line.split()[0] in {"ok", "warn", "fail"} for line in result.stdout.splitlines())
+
+
+def test_a_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEREEL_RTPM__PORT", "1")
+    assert ("warn", "environment variable LIVEREEL_RTPM__PORT is no setting: misspelt?") in findings()["settings"]
+
+
+def test_a_place_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEREEL_DATA_DIR", "/proc/livereel")
+    [(verdict, text)] = findings(code=1)["data_dir"]
+    assert verdict == "fail"
+    assert "/proc" in text
+    assert "choose another place" in text
+
+
+def test_a_port_of_another_program(listener: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEREEL_RTMP__PORT", str(listener))
+    assert findings(code=1)["rtmp port"] == [
+        ("fail", f"{listener} is taken by another program: stop it or choose another port")
+    ]
+
+
+def test_ports_of_a_running_livereel(listener: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"status":"ok"}')
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("LIVEREEL_API__PORT", str(server.server_port))
+        monkeypatch.setenv("LIVEREEL_RTMP__PORT", str(listener))
+        found = findings()
+        server.shutdown()
+    assert found["api port"][0][0] == found["rtmp port"][0][0] == "ok"
+    assert "a livereel answers" in found["api port"][0][1]
+
+
+def test_a_catalogue_without_its_key_file() -> None:
+    async def make() -> None:
+        await (await open_catalogue("sqlite:///livereel-data/catalogue.db")).close()
+
+    asyncio.run(make())
+    found = findings(code=1)
+    assert found["catalogue"] == [("ok", "sqlite, schema is current, 0 projects, 0 recordings")]
+    assert "restore it" in found["key file"][0][1]
+
+
+def test_a_catalogue_that_is_none() -> None:
+    Path("livereel-data").mkdir()
+    Path("livereel-data/catalogue.db").write_bytes(b"not a database" * 1000)
+    assert findings(code=1)["catalogue"][0][0] == "fail"
+
+
+def test_tls_files_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEREEL_API__TLS_CERTIFICATE", "nothing.pem")
+    monkeypatch.setenv("LIVEREEL_API__TLS_KEY", "nothing.key")
+    assert findings(code=1)["tls"][0][0] == "fail"
