@@ -99,7 +99,7 @@ def check_sizes(scope: Scope) -> None:
 def add_request_id(message: Message, scope: Scope) -> None:
     """Put the request id on a response that does not carry one yet (a repeated first answer does)."""
     headers = list(message.get("headers", ()))
-    if not any(name.lower() == request_id.HEADER for name, _ in headers):
+    if not any(name.lower() == request_id.HEADER.lower() for name, _ in headers):
         headers.append((request_id.HEADER, str(scope[REQUEST_ID_KEY]).encode()))
     if scope["path"].startswith("/v3/"):
         headers.append((IAM_TRACE_HEADER, cast(RequestId, scope[REQUEST_ID_KEY]).uuid.hex.encode()))

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 from uuid import UUID
 
-HEADER = b"x-request-id"
+HEADER = b"X-request-id"  # in the spelling of the documents
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from livereel.api.auth.middleware import PRINCIPAL_KEY
+from livereel.api.huawei.requests import Text
 from livereel.api.services import ApiServices
 from livereel.domain.tenancy import Principal, Project
 from livereel.iam.service import ACCOUNT_ID, ACCOUNT_NAME, IssuedToken, TokenRequest
@@ -19,7 +20,7 @@ from livereel.iam.service import ACCOUNT_ID, ACCOUNT_NAME, IssuedToken, TokenReq
 PER_PAGE_MAX = 5000
 
 _ACCOUNT = {"id": ACCOUNT_ID, "name": ACCOUNT_NAME}
-_Text = Annotated[str, Field(min_length=1, max_length=255)]
+_Text = Annotated[Text, Field(min_length=1, max_length=255)]
 
 
 class _Body(BaseModel):

@@ -1,14 +1,17 @@
-"""Locks an access key or a user name after too many failures in a row. Sans-clock, in memory.
+"""Locks somebody out after too many failures in a row. Sans-clock, in memory.
 
 A restart forgets the counts: an attacker gains six more guesses, an operator gets a way out.
 """
 
+from typing import Any
+
 MAX_FAILURES = 5  # consecutive; the next one locks (Common Errors Related to IAM Authentication Information)
 LOCK_SECONDS = 5 * 60
+MAX_NAMES = 10_000  # remembered at most, a few MB; the oldest are forgotten first
 
 
 class Lockout:
-    """Counts failures by name. Feed it names that exist only, so that strangers cannot fill the memory."""
+    """Counts failures by name: whatever identifies who tries what."""
 
     def __init__(self) -> None:
         self._failures: dict[str, int] = {}
@@ -30,9 +33,16 @@ class Lockout:
         if count > MAX_FAILURES:
             self._failures.pop(name, None)
             self._locked_until[name] = now + LOCK_SECONDS
+            _forget_oldest(self._locked_until)
         else:
             self._failures[name] = count
+            _forget_oldest(self._failures)
 
     def succeeded(self, name: str) -> None:
         """Forget the failures of `name`."""
         self._failures.pop(name, None)
+
+
+def _forget_oldest(names: dict[str, Any]) -> None:
+    if len(names) > MAX_NAMES:
+        del names[next(iter(names))]

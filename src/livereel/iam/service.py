@@ -93,8 +93,12 @@ class Iam:
 
     # -- Authentication
 
-    async def authenticate_signature(self, request: signature.SignedRequest) -> Principal:
-        """The owner of the access key that signed `request`; raises AuthenticationFailed."""
+    async def authenticate_signature(self, request: signature.SignedRequest, client: str = "") -> Principal:
+        """The owner of the access key that signed `request`; raises AuthenticationFailed.
+
+        Failures lock a key for the address `client` only: an access key is no secret, and whoever knows one must not
+        be able to keep its owner from stopping a recording.
+        """
         authorization = signature.parse_authorization(request.header("authorization") or "")
         signature.check_date(request, self._clock.now())
         async with self._catalogue.read() as uow:
@@ -102,17 +106,17 @@ class Iam:
             user = await uow.users.get(key.user_id) if key else None
         if key is None or user is None or not key.enabled or not user.enabled:
             raise AuthenticationFailed(f"Get secretKey failed,ak:{authorization.access},err:ak not exist")
-        now = self._clock.monotonic()
-        if self._key_failures.locked(key.access, now):
+        now, who = self._clock.monotonic(), f"{key.access} {client}"
+        if self._key_failures.locked(who, now):
             raise AuthenticationFailed(AK_LOCKED)
         try:
             signature.verify(request, authorization, self._sealer.unseal(key.sealed_secret, key.access))
         except AuthenticationFailed:
-            self._key_failures.failed(key.access, now)
-            if self._key_failures.locked(key.access, now):
-                log.warning("access_key_locked", access=key.access)
+            self._key_failures.failed(who, now)
+            if self._key_failures.locked(who, now):
+                log.warning("access_key_locked", access=key.access, client=client)
             raise
-        self._key_failures.succeeded(key.access)
+        self._key_failures.succeeded(who)
         return Principal(user.id, user.name, user.project_id, key.access)
 
     async def authenticate_token(self, text: str) -> Principal:

@@ -151,7 +151,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     server = ApiServer(create_app(services), "127.0.0.1", 0, hostname=HOSTNAME)
     await server.start()
     url = f"http://127.0.0.1:{server.port}"
-    async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
         yield Api(services, url, key, owner, catalogue, iam, tmp_path / "store", client, clock, problems)
     await server.stop()
     await catalogue.close()

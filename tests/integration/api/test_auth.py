@@ -6,10 +6,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
 
 from livereel.domain.errors import InvalidParameter, ResourceExists, ResourceNotFound, StreamNotLive
-from livereel.iam.lockout import MAX_FAILURES
+from livereel.iam.lockout import LOCK_SECONDS, MAX_FAILURES
 from livereel.iam.service import ACCOUNT_ID, ACCOUNT_NAME, NewAccessKey
 
 from .conftest import REGION, Api
@@ -90,6 +91,12 @@ async def test_lock_out(api: Api) -> None:
     for _ in range(MAX_FAILURES + 1):
         refused(await api.call("GET", "record/rules", key=wrong), "verify aksk signature fail")
     refused(await api.call("GET", "record/rules"), "AK access failed to reach the limit, forbidden")
+    elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with httpx2.AsyncClient(transport=elsewhere) as client:
+        reply = await client.send(api.signed("GET", f"/v1/{api.key.project_id}/record/rules"))
+    assert reply.status_code == 200
+    api.clock.advance(LOCK_SECONDS)
+    assert (await api.call("GET", "record/rules")).status_code == 200
 
 
 async def test_disabled_and_deleted_keys(api: Api) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+import structlog
 
 from livereel.domain.tenancy import Effect
 
@@ -106,6 +107,12 @@ async def test_rule_reply_has_defaults_filled_in(api: Api) -> None:
         (b"[]", "JSON object"),
         (b"null", "JSON object"),
         (b'"x"', "JSON object"),
+        (b"[" * 100_000, "cannot be read"),
+        (b'{"app": ' + b"1" * 5000 + b"}", "cannot be read"),
+        (rule(app="\ud800"), "app (body)"),
+        (rule(app="a\0"), "app (body)"),
+        (rule(config={"obs_addr": {"bucket": "rec-a", "location": "r\0"}}), "obs_addr.location (body)"),
+        (rule(config={"obs_addr": {"bucket": "rec-a", "location": "\udfff"}}), "obs_addr.location (body)"),
         ({}, "publish_domain (body)"),
         (rule(app=...), "app (body)"),
         (rule(app=1), "app (body)"),
@@ -193,12 +200,13 @@ async def test_bad_commands(api: Api, target: str, body: Any) -> None:
         "offset=-1",
         "offset=99999999999",
         "record_type=X",
+        "stream=%00",
     ],
 )
 async def test_bad_list_queries(api: Api, query: str) -> None:
     reply = await api.call("GET", f"record/rules?{query}")
     assert (reply.status_code, reply.json()["error_code"]) == (400, "LIVE.100011001")
-    assert query.partition("=")[0] in reply.json()["error_detail"]
+    assert query.partition("=")[0] in reply.json()["error_detail"] or "NUL" in reply.json()["error_detail"]
 
 
 async def test_list_filters_and_pages(api: Api) -> None:
@@ -269,6 +277,15 @@ async def test_uri_and_headers_have_limits(api: Api) -> None:
     assert (reply.status_code, reply.json()["error_code"]) == (414, "APIGW.0201")
     reply = await api.client.get("/healthz", headers={"x-long": "x" * 33_000})
     assert (reply.status_code, reply.json()["error_code"]) == (494, "APIGW.0201")
+
+
+async def test_the_request_id_is_spelled_as_documented(api: Api) -> None:
+    reader, writer = await asyncio.open_connection(*api.host.split(":"))
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert b"\r\nX-request-id: " in answer
 
 
 async def test_what_is_not_http_is_refused_in_form(api: Api) -> None:
@@ -347,7 +364,8 @@ async def test_an_unexpected_failure_tells_nothing(api: Api) -> None:
     await make_domain(api)
     await api.call("POST", "record/rules", rule())
     api.owner.refusal = RuntimeError("secret internals")
-    reply = await api.call("POST", "record/control?action=START", STREAM)
+    with structlog.testing.capture_logs():  # rendering the traceback takes seconds where logging is not set up
+        reply = await api.call("POST", "record/control?action=START", STREAM)
     assert (reply.status_code, reply.json()["error_code"]) == (500, "LIVE.100011005")
     assert "secret" not in reply.text
     assert REQUEST_ID.fullmatch(reply.headers["X-request-id"])

@@ -7,7 +7,7 @@ import pytest
 
 from livereel.domain.errors import InvalidParameter
 from livereel.domain.tenancy import Effect, Policy
-from livereel.iam.lockout import LOCK_SECONDS, MAX_FAILURES, Lockout
+from livereel.iam.lockout import LOCK_SECONDS, MAX_FAILURES, MAX_NAMES, Lockout
 from livereel.iam.passwords import hash_password, verify_password
 from livereel.iam.policies import check_actions, permits
 from livereel.iam.secrets import Sealer, UnsealError, open_key_file
@@ -124,3 +124,14 @@ def test_a_success_forgets_failures() -> None:
     lockout.succeeded("ak")
     lockout.failed("ak", 0)
     assert not lockout.locked("ak", 0)
+
+
+def test_the_memory_of_failures_is_bounded() -> None:
+    lockout = Lockout()
+    for number in range(MAX_NAMES + 10):
+        for _ in range(MAX_FAILURES + 1):
+            lockout.failed(f"ak {number}", 0)
+        lockout.failed(f"other {number}", 0)
+    assert not lockout.locked("ak 0", 0)
+    assert lockout.locked(f"ak {MAX_NAMES + 9}", 0)
+    assert len(vars(lockout)["_failures"]) <= MAX_NAMES

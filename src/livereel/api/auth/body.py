@@ -13,9 +13,7 @@ class Disconnected(Exception):
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
     """The body; raises BodyTooLarge, at once if the client announces too much, and Disconnected."""
-    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if int(announced) > BODY_MAX:
-        raise _too_large()
+    check_announced(scope)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -29,6 +27,13 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+def check_announced(scope: Scope) -> None:
+    """Raises BodyTooLarge if the client announces too much; nothing is read."""
+    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if int(announced) > BODY_MAX:
+        raise _too_large()
 
 
 def replaying(body: bytes, receive: Receive) -> Receive:

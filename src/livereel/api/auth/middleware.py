@@ -10,7 +10,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livereel.api import request_id
-from livereel.api.auth.body import Disconnected, read_body, replaying
+from livereel.api.auth.body import Disconnected, check_announced, read_body, replaying
 from livereel.api.auth.replay import MUTATIONS, Answer, Recorder, Replays
 from livereel.api.huawei.errors import UnknownApi, UnsupportedMediaType
 from livereel.api.huawei.operations import Operation, find
@@ -18,7 +18,7 @@ from livereel.api.request_id import RequestId
 from livereel.api.responses import OPERATION_KEY, REQUEST_ID_KEY, error_response, internal_error
 from livereel.catalogue.port import Catalogue
 from livereel.domain.clock import Clock
-from livereel.domain.errors import AuthenticationFailed, LivereelError, ProjectMismatch
+from livereel.domain.errors import AuthenticationFailed, InvalidParameter, LivereelError, ProjectMismatch
 from livereel.domain.tenancy import Principal
 from livereel.iam.service import Iam
 from livereel.iam.signature import WINDOW, SignedRequest, parse_authorization, signed_at
@@ -29,6 +29,8 @@ PRINCIPAL_KEY = "livereel.principal"
 
 _PREFIXES = ("/v1/", "/v3/")
 _LOGIN = "/v3/auth/tokens"
+_CREDENTIALS = frozenset({b"authorization", b"x-auth-token"})
+_MARGIN = 1.0  # seconds an answer outlives the signature, whatever way the clocks' fractions fall
 
 
 class _Signature(NamedTuple):
@@ -66,11 +68,15 @@ class Authentication:
             raise UnknownApi(f"{scope['method']} {scope['path'][:200]}")
         operation, project_id = found
         scope[OPERATION_KEY] = operation
+        check_announced(scope)
+        if not _CREDENTIALS.intersection(name for name, _ in scope["headers"]):
+            raise AuthenticationFailed("x-auth-token not found")
         body = await read_body(scope, receive)
         request = SignedRequest(
             scope["method"], scope["raw_path"], scope["query_string"], tuple(scope["headers"]), body
         )
-        principal, signature = await self._authenticate(request)
+        client = scope.get("client")
+        principal, signature = await self._authenticate(request, client[0] if client else "")
         scope[PRINCIPAL_KEY] = principal
         # What was signed counts: there "+" is a plus sign, while form decoding would make it a blank.
         scope["query_string"] = request.query.replace(b"+", b"%2B")
@@ -84,16 +90,13 @@ class Authentication:
             given = await answer()
         await given.send(send)
 
-    async def _authenticate(self, request: SignedRequest) -> tuple[Principal, _Signature | None]:
+    async def _authenticate(self, request: SignedRequest, client: str) -> tuple[Principal, _Signature | None]:
         authorization = request.header("authorization")
         if authorization is not None:
-            principal = await self._iam.authenticate_signature(request)
-            kept = _Signature(parse_authorization(authorization).signature, signed_at(request) + WINDOW)
-            return principal, kept
-        token = request.header("x-auth-token")
-        if token is None:
-            raise AuthenticationFailed("x-auth-token not found")
-        return await self._iam.authenticate_token(token), None
+            principal = await self._iam.authenticate_signature(request, client)
+            expires_at = signed_at(request) + WINDOW + _MARGIN
+            return principal, _Signature(parse_authorization(authorization).signature, expires_at)
+        return await self._iam.authenticate_token(request.header("x-auth-token") or ""), None
 
     async def _answer(
         self, scope: Scope, receive: Receive, principal: Principal, operation: Operation, project_id: str | None
@@ -106,6 +109,7 @@ class Authentication:
             if operation.action is not None:
                 await self._iam.authorize(principal, operation.action)
             check_media_type(scope)
+            check_characters(scope)
             await self._app(scope, receive, recorder)
         except LivereelError as error:
             await error_response(scope, error)(scope, receive, recorder)
@@ -126,3 +130,9 @@ def check_media_type(scope: Scope) -> None:
     given = next((value for name, value in scope["headers"] if name == b"content-type"), b"application/json")
     if not given.strip().lower().startswith(b"application/json"):
         raise UnsupportedMediaType(f"Content-Type must be application/json, not {given[:64].decode('latin-1')!r}")
+
+
+def check_characters(scope: Scope) -> None:
+    """Raises InvalidParameter for a NUL in path or query: no name holds one and not every database can compare it."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise InvalidParameter("path and query may not contain NUL characters")

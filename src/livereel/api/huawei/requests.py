@@ -29,9 +29,19 @@ from livereel.domain.templates import (
 )
 from livereel.domain.tenancy import DomainType
 
-DomainName = Annotated[str, Field(min_length=1, max_length=DOMAIN_MAX_LENGTH)]
-AppName = Annotated[str, Field(min_length=1, max_length=APP_MAX_LENGTH)]
-StreamName = Annotated[str, Field(min_length=1, max_length=STREAM_MAX_LENGTH)]
+_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # databases refuse some of these, logs all
+
+
+def _printable(text: str) -> str:
+    if _NOT_TEXT.search(text):
+        raise ValueError("String should have no control characters or lone surrogates")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_printable)]
+DomainName = Annotated[Text, Field(min_length=1, max_length=DOMAIN_MAX_LENGTH)]
+AppName = Annotated[Text, Field(min_length=1, max_length=APP_MAX_LENGTH)]
+StreamName = Annotated[Text, Field(min_length=1, max_length=STREAM_MAX_LENGTH)]
 
 OFFSET_MAX = 2**31 - 1  # of listings
 LIMIT_MAX, LIMIT_DEFAULT = 100, 10
@@ -107,21 +117,21 @@ class ControlBody(_Body):
 
 
 class ObsAddr(_Body):
-    bucket: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
-    location: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
-    object: Annotated[str | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
+    bucket: Annotated[Text, Field(min_length=1, max_length=TEXT_MAX)]
+    location: Annotated[Text, Field(min_length=1, max_length=TEXT_MAX)]
+    object: Annotated[Text | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
 
 
 class FileConfig(_Body):
     """`flv_config` and `mp4_config`."""
 
     record_cycle: int
-    record_prefix: Annotated[str | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
+    record_prefix: Annotated[Text | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
     record_max_duration_to_merge_file: int | None = None
 
 
 class HlsConfig(FileConfig):
-    record_ts_prefix: Annotated[str | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
+    record_ts_prefix: Annotated[Text | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
     record_slice_duration: int | None = None
 
 
@@ -207,8 +217,8 @@ class DomainQuery(_Query):
 
 
 class NotificationBody(_Body):
-    url: Annotated[str, Field(min_length=1, max_length=URL_MAX, pattern=r"^https?://[^\s/?#]+")]
-    auth_sign_key: Annotated[str | None, Field(min_length=AUTH_SIGN_KEY_MIN, max_length=AUTH_SIGN_KEY_MAX)] = None
+    url: Annotated[Text, Field(min_length=1, max_length=URL_MAX, pattern=r"^https?://[^\s/?#]+")]
+    auth_sign_key: Annotated[Text | None, Field(min_length=AUTH_SIGN_KEY_MIN, max_length=AUTH_SIGN_KEY_MAX)] = None
     call_back_area: Literal["mainland_china", "outside_mainland_china"] | None = None
 
 
@@ -218,9 +228,9 @@ class NotificationBody(_Body):
 class NewDomainBody(_Body):
     domain: DomainName
     domain_type: Literal["push", "pull"]
-    region: Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+    region: Annotated[Text, Field(min_length=1, max_length=TEXT_MAX)]
     service_area: Literal["mainland_china", "outside_mainland_china", "global"] | None = None
-    enterprise_project_id: Annotated[str | None, Field(max_length=TEXT_MAX)] = None
+    enterprise_project_id: Annotated[Text | None, Field(max_length=TEXT_MAX)] = None
     pull_protocol: Literal["flv_rtmp", "hls"] | None = None
 
     def new_domain(self) -> NewDomain:
@@ -244,7 +254,7 @@ class DomainListQuery(_Query):
 class DomainUpdateBody(_Body):
     domain: DomainName
     status: Literal["on", "off"] | None = None
-    enterprise_project_id: Annotated[str | None, Field(max_length=TEXT_MAX)] = None
+    enterprise_project_id: Annotated[Text | None, Field(max_length=TEXT_MAX)] = None
 
 
 def is_recorded(record_type: str) -> bool:
