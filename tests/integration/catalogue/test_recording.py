@@ -182,6 +182,9 @@ async def test_tasks_are_listed_newest_first(catalogue: Catalogue) -> None:
     async with catalogue.read() as uow:
         assert await uow.tasks.list() == (5, tasks[::-1])
         assert await uow.tasks.list(project_id=PROJECT, offset=3) == (5, [tasks[1], tasks[0]])
+        for offset in range(7):
+            for limit in range(7):
+                assert await uow.tasks.list(offset=offset, limit=limit) == (5, tasks[::-1][offset : offset + limit])
 
 
 async def test_files_come_back_as_they_were(catalogue: Catalogue) -> None:

@@ -71,9 +71,14 @@ class Repository:
     async def _all(self, statement: Select[Any]) -> list[RowMapping]:
         return list((await self._execute(statement)).mappings())
 
-    async def _count(self, table: Table, *where: ColumnElement[bool]) -> int:
-        counted: int = (await self._execute(select(func.count()).select_from(table).where(*where))).scalar_one()
-        return counted
+    async def _total(
+        self, table: Table, where: list[ColumnElement[bool]], *, offset: int, limit: int, found: int
+    ) -> int:
+        """How many rows there are in all, when a page of them has `found`."""
+        if 0 < found < limit or found == offset == 0 < limit:
+            return offset + found  # the page reaches the end: counting would read it all again
+        total: int = (await self._execute(select(func.count()).select_from(table).where(*where))).scalar_one()
+        return total
 
 
 async def _settled(work: Coroutine[Any, Any, T]) -> T:

@@ -53,7 +53,7 @@ class SqlTemplates(Repository):
         limit: int = 10,
     ) -> Page[Template]:
         c = tables.templates.c
-        where = [c.project_id == project_id]
+        where: list[ColumnElement[bool]] = [c.project_id == project_id]
         where += [
             column == value
             for column, value in ((c.domain, domain), (c.app, app), (c.stream, stream), (c.record_type, record_type))
@@ -61,7 +61,8 @@ class SqlTemplates(Repository):
         ]
         statement = select(tables.templates).where(*where).order_by(c.created_at, c.id).offset(offset).limit(limit)
         rows = await self._all(statement)
-        return Page(await self._count(tables.templates, *where), [_template(row) for row in rows])
+        total = await self._total(tables.templates, where, offset=offset, limit=limit, found=len(rows))
+        return Page(total, [_template(row) for row in rows])
 
 
 class SqlTasks(Repository):
@@ -102,10 +103,11 @@ class SqlTasks(Repository):
 
     async def list(self, *, project_id: str | None = None, offset: int = 0, limit: int = 100) -> Page[Task]:
         c = tables.tasks.c
-        where = [] if project_id is None else [c.project_id == project_id]
+        where: list[ColumnElement[bool]] = [] if project_id is None else [c.project_id == project_id]
         statement = select(tables.tasks).where(*where).order_by(c.started_at.desc(), c.id.desc())
         rows = await self._all(statement.offset(offset).limit(limit))
-        return Page(await self._count(tables.tasks, *where), [_task(row) for row in rows])
+        total = await self._total(tables.tasks, where, offset=offset, limit=limit, found=len(rows))
+        return Page(total, [_task(row) for row in rows])
 
 
 class SqlFiles(Repository):
@@ -152,7 +154,7 @@ class SqlFiles(Repository):
         limit: int = 10,
     ) -> Page[RecordFile]:
         c = tables.files.c
-        where = [c.project_id == project_id]
+        where: list[ColumnElement[bool]] = [c.project_id == project_id]
         where += [
             column == value
             for column, value in (
@@ -172,7 +174,8 @@ class SqlFiles(Repository):
         # The page is cut from the index alone; only its rows are then read from the table.
         page = select(c.job_id).where(*where).order_by(*newest_first).offset(offset).limit(limit)
         rows = await self._all(select(tables.files).where(c.job_id.in_(page)).order_by(*newest_first))
-        return Page(await self._count(tables.files, *where), [_file(row) for row in rows])
+        total = await self._total(tables.files, where, offset=offset, limit=limit, found=len(rows))
+        return Page(total, [_file(row) for row in rows])
 
 
 def _same_scope(template: Template) -> str:
