@@ -259,6 +259,13 @@ async def test_unknown_operations(api: Api, method: str, target: str) -> None:
         assert reply.headers["X-request-id"].replace("-", "").startswith(body["request_id"])
 
 
+@pytest.mark.parametrize("rule_id", ["nothing", "%00", "..%2f..%2f", "0" * 32, "%ff", "a%0ab", "%F0%9F%8E%A5"])
+async def test_ids_of_nothing(api: Api, rule_id: str) -> None:
+    for method, body in (("GET", None), ("PUT", rule()), ("DELETE", None)):
+        reply = await api.call(method, f"record/rules/{rule_id}", body)
+        assert reply.status_code == 404, (method, reply.text)
+
+
 async def test_a_body_over_12_mb(api: Api) -> None:
     reply = await api.client.post("/v1/x/record/rules", content=b" " * (12 * 1024 * 1024 + 1))
     assert (reply.status_code, reply.json()["error_code"]) == (413, "APIGW.0201")

@@ -133,6 +133,8 @@ def check_media_type(scope: Scope) -> None:
 
 
 def check_characters(scope: Scope) -> None:
-    """Raises InvalidParameter for a NUL in path or query: no name holds one and not every database can compare it."""
-    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-        raise InvalidParameter("path and query may not contain NUL characters")
+    """Raises UnknownApi or InvalidParameter for a NUL: no name holds one and not every database can compare it."""
+    if "\0" in scope["path"]:
+        raise UnknownApi("a path with a NUL character")
+    if b"%00" in scope["query_string"]:
+        raise InvalidParameter("the query may not contain NUL characters")
