@@ -1,0 +1,291 @@
+"""The composition root: builds every part, hands each what it needs, starts and stops them in order.
+
+This is the only module that knows all of them. `Server` is used by `livereel serve`, by the demo and by tests.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from livereel.api.app import create_app
+from livereel.api.server import ApiServer
+from livereel.api.services import ApiServices
+from livereel.callbacks.dispatcher import Dispatcher, DispatcherConfig
+from livereel.catalogue.engine import open_catalogue
+from livereel.catalogue.port import Catalogue
+from livereel.cluster.local import LocalCluster
+from livereel.control.contents import ContentService
+from livereel.control.domains import DomainService, NewDomain
+from livereel.control.finishing import Finishing
+from livereel.control.notifications import NotificationService
+from livereel.control.owner import Owner
+from livereel.control.publishing import Publishing
+from livereel.control.recording import Recording
+from livereel.control.recovery import recover
+from livereel.control.templates import TemplateService
+from livereel.domain.errors import LivereelError
+from livereel.domain.tenancy import DomainType
+from livereel.iam.secrets import open_key_file
+from livereel.iam.service import Iam, NewAccessKey
+from livereel.ingest.config import IngestConfig
+from livereel.ingest.listener import IngestServer
+from livereel.observe.clock import SystemClock
+from livereel.recorder.supervisor import RecorderSupervisor
+from livereel.settings import Settings
+from livereel.spool.writer import SpoolPool
+from livereel.storage.buckets import LocalStores
+from livereel.storage.urls import DownloadUrls
+from livereel.streams.registry import StreamRegistry
+
+log = structlog.get_logger()
+
+# Below this the next minutes of spool may not fit: 200 streams of 2.66 Mbit/s write 1 GiB in 16 s.
+DISK_FREE_MIN = 1 << 30  # bytes
+
+
+class DataDirectoryInUse(LivereelError):
+    """Another server works on the same data directory."""
+
+
+class Server:
+    """One livereel node. `start` it, `stop` it; it is not started twice."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self._ready = False
+        #: The access key made at the very first start; None at every other.
+        self.first_key: NewAccessKey | None = None
+        #: The real ports, once started.
+        self.rtmp_port = self.api_port = 0
+
+    async def start(self) -> None:
+        """Bring everything up, recover what an earlier run left, then take pushes and commands.
+
+        Raises LivereelError or OSError when something is not usable; then everything is down again.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        settings, clock = self._settings, SystemClock()
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(_locked(settings.data_dir / "lock"))
+        catalogue = await open_catalogue(settings.catalogue_url())
+        self._stack.push_async_callback(catalogue.close)
+        sealer = open_key_file(settings.key_file())
+        iam = Iam(catalogue, clock, sealer)
+        self.first_key = await iam.bootstrap(settings.region)
+        domains = DomainService(catalogue, clock)
+        if self.first_key is not None:
+            first = NewDomain(settings.rtmp.default_domain, DomainType.PUSH, settings.region)
+            await domains.create(self.first_key.project_id, first)
+
+        stores = LocalStores(settings.storage_root(), create=settings.storage.create_buckets)
+        dispatcher = Dispatcher(
+            catalogue,
+            clock,
+            DispatcherConfig(
+                allow_private=settings.callbacks.allow_private,
+                timeout=settings.callbacks.timeout,
+                retry_horizon=settings.callbacks.retry_horizon,
+            ),
+        )
+        await dispatcher.start()
+        self._stack.push_async_callback(dispatcher.stop)
+
+        registry = StreamRegistry()
+        spools = SpoolPool(settings.spool_dir(), max_backlog_bytes=settings.spool.max_backlog)
+        self._stack.push_async_callback(spools.close)
+        finishing = Finishing(
+            catalogue=catalogue,
+            stores=stores,
+            clock=clock,
+            spool_dir=settings.spool_dir(),
+            work_dir=settings.work_dir(),
+            endless_cycle=settings.recorder.record_cycle_zero == "whole",
+        )
+        recorder = RecorderSupervisor(
+            workers=settings.recorder.workers,
+            spool_dir=settings.spool_dir(),
+            work_dir=settings.work_dir(),
+            on_event=finishing.handle,
+            clock=clock,
+        )
+        finishing.attach(recorder)
+        # What is in there belongs to an earlier run; unfinished files are made again from their spools.
+        await asyncio.to_thread(shutil.rmtree, settings.work_dir(), ignore_errors=True)
+        await recorder.start()
+        self._stack.push_async_callback(recorder.stop)
+        await recover(
+            catalogue=catalogue,
+            recorder=recorder,
+            finishing=finishing,
+            clock=clock,
+            node=settings.node,
+            spool_dir=settings.spool_dir(),
+        )
+
+        cluster = LocalCluster(settings.node)
+        owner = Owner(
+            catalogue=catalogue,
+            registry=registry,
+            spools=spools,
+            recorder=recorder,
+            finishing=finishing,
+            clock=clock,
+            new_id=_new_id,
+            node=settings.node,
+            spool_dir=settings.spool_dir(),
+            key_frame_timeout=settings.recorder.first_key_frame_timeout,
+        )
+        cluster.serve(owner.handle)
+        publishing = Publishing(
+            catalogue=catalogue,
+            cluster=cluster,
+            registry=registry,
+            owner=owner,
+            clock=clock,
+            new_id=_new_id,
+            default_domain=settings.rtmp.default_domain,
+            wake_dispatcher=dispatcher.notify,
+        )
+        ingest = IngestServer(
+            host=settings.rtmp.host,
+            port=settings.rtmp.port,
+            admission=publishing,
+            config=IngestConfig(max_connections=settings.rtmp.max_connections),
+            clock=clock,
+            on_sweep=spools.flush,
+        )
+        owner.drain = ingest.drain
+        self._stack.push_async_callback(self._finish_recordings, publishing, ingest, owner, finishing)
+        await ingest.start()
+        self.rtmp_port = ingest.port
+
+        async def readiness() -> dict[str, str | None]:
+            return {
+                "server": None if self._ready else "starting or stopping",
+                "catalogue": await _catalogue_problem(catalogue),
+                "disk": _disk_problem(settings.data_dir),
+            }
+
+        # Download links hold the port, so it is fixed before anything that signs them is built.
+        self.api_port = settings.api.port or _free_port(settings.api.host)
+        services = ApiServices(
+            iam=iam,
+            recording=Recording(catalogue, cluster),
+            templates=TemplateService(catalogue, stores, clock, _new_id),
+            domains=domains,
+            notifications=NotificationService(catalogue),
+            contents=ContentService(catalogue),
+            stores=stores,
+            download_urls=DownloadUrls(sealer.derive("download links"), settings.public_url(self.api_port)),
+            download_lifetime=settings.api.download_lifetime,
+            readiness=readiness,
+            clock=clock,
+            catalogue=catalogue,
+            hostname=settings.node,
+        )
+        api = ApiServer(
+            create_app(services),
+            settings.api.host,
+            self.api_port,
+            hostname=settings.node,
+            tls_certificate=settings.api.tls_certificate,
+            tls_key=settings.api.tls_key,
+        )
+        await api.start()
+        self._stack.push_async_callback(api.stop)
+        self._ready = True
+        log.info("ready", rtmp_port=self.rtmp_port, api_port=self.api_port, data_dir=str(settings.data_dir))
+
+    async def stop(self) -> None:
+        """Refuse new work, finish open recordings within the grace time, leave the rest for the next start."""
+        self._ready = False
+        await self._stack.aclose()
+
+    async def _finish_recordings(
+        self, publishing: Publishing, ingest: IngestServer, owner: Owner, finishing: Finishing
+    ) -> None:
+        publishing.close()
+        await owner.close()
+        await ingest.stop()
+        try:
+            async with asyncio.timeout(self._settings.stop_grace):
+                await finishing.wait_idle()
+        except TimeoutError:
+            log.warning("recordings_left_for_next_start")
+
+
+async def run(settings: Settings, announce: Callable[[Server], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is called when everything is up. A second signal ends at once."""
+    server = Server(settings)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await server.start()
+    try:
+        announce(server)
+        await stopping.wait()
+        log.info("stopping", grace=settings.stop_grace)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    finally:
+        await server.stop()
+        log.info("stopped")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the data directory for this process alone; the lock goes with the process, however it ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DataDirectoryInUse(
+            f"{path.parent} is in use by another livereel server; stop it or choose another data_dir"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _catalogue_problem(catalogue: Catalogue) -> str | None:
+    try:
+        async with catalogue.read() as uow:
+            await uow.projects.find(name="")
+    except Exception as error:  # whatever the driver raises, the answer is the same
+        log.warning("catalogue_not_ready", error=str(error))
+        return "the catalogue cannot be read"
+    return None
+
+
+def _disk_problem(directory: Path) -> str | None:
+    free = shutil.disk_usage(directory).free
+    return f"only {free >> 20} MiB are free in {directory}" if free < DISK_FREE_MIN else None
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
