@@ -1,11 +1,12 @@
 """A test picture and a tone, encoded with libav: real media for tests, the demo and benches. Writes only where told."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import av
 from av.audio.stream import AudioStream
@@ -25,6 +26,8 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
 }
 _AUDIO_ENCODERS = {"aac": "aac", "mp3": "libmp3lame", "opus": "libopus"}
+
+_Step: TypeAlias = "tuple[float, Callable[[], list[Packet[Any]]]]"  # media time (s) of a frame, and how to encode it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Encoder:
 
     def __init__(self, container: OutputContainer, spec: SourceSpec) -> None:
         self._container = container
-        self._sources: list[Iterator[tuple[float, list[Packet[Any]]]]] = []
+        self._sources: list[Iterator[_Step]] = []
         if spec.video is not None:
             self._sources.append(_pictures(_video_stream(container, spec), spec))
         if spec.audio is not None:
@@ -82,16 +85,14 @@ class Encoder:
         """Encode and write everything before `seconds` of media time."""
         while self._due:
             first = min(range(len(self._due)), key=lambda index: self._due[index][0])
-            at, packets = self._due[first]
+            at, encode = self._due[first]
             if at >= seconds:
                 return
-            self._container.mux(packets)
+            self._container.mux(encode())
             self._due[first] = next(self._sources[first])
 
     def close(self) -> None:
         """Write what the encoders still hold and the end of the file."""
-        for source in self._sources:
-            source.close()  # type: ignore[attr-defined]
         for stream in self._container.streams:
             if isinstance(stream, (VideoStream, AudioStream)):
                 self._container.mux(stream.encode(None))
@@ -141,14 +142,14 @@ def _audio_stream(container: OutputContainer, spec: SourceSpec) -> AudioStream:
 
 
 def _pictures(stream: VideoStream, spec: SourceSpec) -> Iterator[tuple[float, list["Packet[Any]"]]]:
-    """(media time, packets) of one frame after the other, without end."""
+    """One frame after the other, without end."""
     width, height = spec.size
     with av.open(f"testsrc2=size={width}x{height}:rate={spec.fps}", format="lavfi") as source:
         for number, frame in enumerate(source.decode(video=0)):
             picture = frame.reformat(format="yuv420p")
             picture.pict_type = PictureType.NONE  # else every frame is coded as the key frame it was generated as
             picture.pts, picture.time_base = number, Fraction(1, spec.fps)
-            yield number / spec.fps, list(stream.encode(picture))
+            yield number / spec.fps, partial(stream.encode, picture)
 
 
 def _tone(stream: AudioStream, spec: SourceSpec) -> Iterator[tuple[float, list["Packet[Any]"]]]:
@@ -158,10 +159,7 @@ def _tone(stream: AudioStream, spec: SourceSpec) -> Iterator[tuple[float, list["
     with av.open(graph, format="lavfi") as source:
         samples = 0
         for raw in source.decode(audio=0):
-            packets: list[Packet[Any]] = []
-            at = samples / spec.sample_rate
             for frame in resampler.resample(raw):
                 frame.pts, frame.time_base = samples, Fraction(1, spec.sample_rate)
+                yield samples / spec.sample_rate, partial(stream.encode, frame)
                 samples += frame.samples
-                packets += stream.encode(frame)
-            yield at, packets

@@ -6,13 +6,15 @@ from typing import Any
 import av
 from av.container import OutputContainer
 
-from livereel.domain.media import TAG_VIDEO
+from livereel.domain.media import TAG_AUDIO, TAG_VIDEO
 from livereel.recorder.muxing.port import BadPacket, Tracks
 from livereel.recorder.muxing.template import MILLISECONDS, add_streams
 from livereel.recorder.packets import Packet
 
 # Packets arrive sorted, so a muxer need not hold one track back for the other for long (microseconds).
 _MAX_INTERLEAVE = "1000000"
+_USUAL_DURATION = {TAG_VIDEO: 40, TAG_AUDIO: 21}  # ms: 25 frames/s, AAC at 48 kHz
+_LONGEST_DURATION = 1000  # ms; a longer step is a gap
 
 av.logging.set_level(None)  # what goes wrong comes as an exception and is reported with the task
 
@@ -25,6 +27,7 @@ class Muxer:
         container = av.open(target, "w", format=container_format, options=options, **open_args)
         assert isinstance(container, OutputContainer)
         self._container = container
+        self._steps: dict[int, tuple[int, int]] = {}  # latest time and duration by kind
         try:
             self.streams = add_streams(container, tracks)
         except BaseException:
@@ -43,6 +46,8 @@ class Muxer:
         muxed.dts = dts
         # A composition time before the decoding time (broken encoders) would make the muxer refuse the frame.
         muxed.pts = dts + packet.composition if packet.composition > 0 else dts
+        # The duration counts only where no packet follows: at the end of a fragment and of the file.
+        muxed.duration = self._duration(packet.kind, dts)
         muxed.is_keyframe = packet.is_key or packet.kind != TAG_VIDEO
         try:
             self._container.mux_one(muxed)
@@ -50,6 +55,14 @@ class Muxer:
             raise
         except av.FFmpegError as error:
             raise BadPacket(str(error)) from error
+
+    def _duration(self, kind: int, dts: int) -> int:
+        """That of the packet before, or a usual one (ms)."""
+        last, duration = self._steps.get(kind, (dts, _USUAL_DURATION[kind]))
+        if 0 < dts - last < _LONGEST_DURATION:
+            duration = dts - last
+        self._steps[kind] = dts, duration
+        return duration
 
     def close(self) -> None:
         """Write what is held back and the end of the file. Raises OSError."""
