@@ -90,3 +90,25 @@ async def test_deliveries_are_logged_in_order(catalogue: Catalogue) -> None:
     async with catalogue.read() as uow:
         assert await uow.outbox.deliveries(number) == attempts
         assert await uow.outbox.deliveries(number + 1) == []
+
+
+async def test_settled_messages_are_deleted_with_their_log(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        numbers = [
+            await uow.outbox.add(make_message(state=state, created_at=created_at))
+            for created_at in (NOW - 2, NOW - 1, NOW)
+            for state in MessageState
+        ]
+        for number in numbers:
+            await uow.outbox.log(Delivery(number, NOW, 0.1, 200, None))
+        assert await uow.outbox.pending() == 3
+        assert await uow.outbox.delete_settled(NOW, limit=3) == 3
+        assert await uow.outbox.delete_settled(NOW, limit=3) == 1
+        assert await uow.outbox.delete_settled(NOW, limit=3) == 0
+        assert await uow.outbox.pending() == 3
+        left = [message for number in numbers if (message := await uow.outbox.get(number))]
+        assert [message.state for message in left if message.created_at < NOW] == [MessageState.PENDING] * 2
+        assert len(left) == 5
+        for number in numbers:
+            kept = number in {message.id for message in left}
+            assert len(await uow.outbox.deliveries(number)) == kept
