@@ -141,7 +141,7 @@ def _audio_stream(container: OutputContainer, spec: SourceSpec) -> AudioStream:
     return stream
 
 
-def _pictures(stream: VideoStream, spec: SourceSpec) -> Iterator[tuple[float, list["Packet[Any]"]]]:
+def _pictures(stream: VideoStream, spec: SourceSpec) -> Iterator[_Step]:
     """One frame after the other, without end."""
     width, height = spec.size
     with av.open(f"testsrc2=size={width}x{height}:rate={spec.fps}", format="lavfi") as source:
@@ -152,7 +152,7 @@ def _pictures(stream: VideoStream, spec: SourceSpec) -> Iterator[tuple[float, li
             yield number / spec.fps, partial(stream.encode, picture)
 
 
-def _tone(stream: AudioStream, spec: SourceSpec) -> Iterator[tuple[float, list["Packet[Any]"]]]:
+def _tone(stream: AudioStream, spec: SourceSpec) -> Iterator[_Step]:
     layout = {1: "mono", 2: "stereo"}[spec.channels]
     graph = f"sine=frequency={spec.tone_hz}:sample_rate={spec.sample_rate},aformat=channel_layouts={layout}"
     resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=spec.sample_rate)
