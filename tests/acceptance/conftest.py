@@ -26,24 +26,30 @@ class Push(Protocol):
     ) -> Encoder: ...
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The SDK warns that it hands out times as text where python-dateutil is not installed; that is all right here."""
+    quiet = pytest.mark.filterwarnings("ignore:Unable to convert string to date:ImportWarning")
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(quiet)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """A failed test shows the end of its server's log."""
     report = yield
     if report.failed:
-        for value in getattr(item, "funcargs", {}).values():
-            if isinstance(value, LiveServer):
-                report.sections.append((f"log of the server in {value.directory}", value.log_text()[-LOG_TAIL:]))
+        servers = {value for value in getattr(item, "funcargs", {}).values() if isinstance(value, LiveServer)}
+        for server in servers:
+            title = f"log of the server in {server.directory} ({server.state})"
+            report.sections.append((title, server.log_text()[-LOG_TAIL:]))
     return report
 
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """One server for all tests that leave it as it is; its log must be clean after all of them."""
-    server = LiveServer(tmp_path_factory.mktemp("server")).start()
-    yield server
-    if server.running:
-        server.stop()
+    yield from _run_server(tmp_path_factory.mktemp("server"))
 
 
 @pytest.fixture
@@ -55,10 +61,17 @@ def server(shared_server: LiveServer) -> LiveServer:
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server for this test alone, which may kill and restart it. Still running at the end, it is stopped in order."""
-    server = LiveServer(tmp_path).start()
-    yield server
-    if server.running:
-        server.stop()
+    yield from _run_server(tmp_path)
+
+
+def _run_server(directory: Path) -> Iterator[LiveServer]:
+    server = LiveServer(directory)
+    try:
+        yield server.start()
+        if server.running:
+            server.stop()
+    finally:
+        server.kill()
 
 
 @pytest.fixture

@@ -135,6 +135,14 @@ class LiveServer:
     def running(self) -> bool:
         return self._process is not None
 
+    @property
+    def state(self) -> str:
+        """For people who read a failed test."""
+        if self._process is None:
+            return "stopped"
+        code = self._process.poll()
+        return "running" if code is None else f"ended by itself with {code}"
+
     def workers(self) -> list[int]:
         """Process ids of the recorder workers of this server, those of a dead one included."""
         found = []

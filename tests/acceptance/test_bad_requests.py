@@ -182,7 +182,7 @@ def test_unknown_operations_and_ids(server: LiveServer) -> None:
 
 
 def test_body_that_is_too_large(server: LiveServer) -> None:
-    answer = server.bare().call("POST", RULES, body=b" " * (12_500_000))
+    answer = server.bare().call("POST", RULES, body=b" " * 13_000_000)
     assert answer.status == 413
     assert REQUEST_ID.fullmatch(answer.request_id)
 
