@@ -1,7 +1,8 @@
 """Signed downloads: `/files/{bucket}/{key}?expires=&signature=`, with ranges."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import PurePosixPath
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
@@ -42,6 +43,12 @@ def router(services: ApiServices) -> APIRouter:
             raise LinkRefused("the link is not valid or has expired; list record/contents for a fresh one")
         store, stored = await _find(services, bucket, key)
         headers = _headers(key, stored)
+        if key.endswith(".m3u8"):
+            playlist = b"".join([piece async for piece in store.read(key, 0, stored.size)])
+            # Its slices need links of their own, which change with every request: no ranges, no caching by ETag.
+            del headers["ETag"], headers["Accept-Ranges"]
+            content = with_signed_slices(playlist.decode(), bucket, key, _signer(services))
+            return Response(content if request.method == "GET" else b"", headers=headers)
         if ranges.names_etag(request.headers.get("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         wanted = request.headers.get("range")
@@ -61,6 +68,29 @@ def router(services: ApiServices) -> APIRouter:
         return StreamingResponse(_pieces(store, key, start, end), status, headers)
 
     return routes
+
+
+def with_signed_slices(playlist: str, bucket: str, key: str, sign: Callable[[str, str], str]) -> str:
+    """The playlist `key` with a signed link in place of each slice's name, so that a player can follow them.
+
+    `sign` makes a link from bucket and object key. Only plain names beside the playlist are signed.
+    """
+    directory = key.rpartition("/")[0]
+
+    def line_of(line: str) -> str:
+        if not line or line.startswith("#") or "/" in line or ":" in line:
+            return line
+        link = sign(bucket, f"{directory}/{line}" if directory else line)
+        return f"{quote(line)}?{urlsplit(link).query}"
+
+    return "".join(f"{line_of(line)}\n" for line in playlist.splitlines())
+
+
+def _signer(services: ApiServices) -> Callable[[str, str], str]:
+    def sign(bucket: str, key: str) -> str:
+        return services.download_urls.sign(bucket, key, services.clock.now(), services.download_lifetime)
+
+    return sign
 
 
 async def _find(services: ApiServices, bucket: str, key: str) -> tuple[Store, StoredObject]:

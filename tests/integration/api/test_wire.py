@@ -267,16 +267,22 @@ async def test_ids_of_nothing(api: Api, rule_id: str) -> None:
 
 
 async def test_a_body_over_12_mb(api: Api) -> None:
-    reply = await api.client.post("/v1/x/record/rules", content=b" " * (12 * 1024 * 1024 + 1))
+    reply = await api.call("POST", "record/rules", b" " * 12_000_001)
     assert (reply.status_code, reply.json()["error_code"]) == (413, "APIGW.0201")
 
     async def chunks() -> Any:
         for _ in range(13):
-            yield b" " * 1024 * 1024
+            yield b" " * 1_000_000
 
     reply = await api.client.post("/v3/auth/tokens", content=chunks())
     assert (reply.status_code, reply.json()["error_code"]) == (413, "APIGW.0201")
     assert REQUEST_ID.fullmatch(reply.headers["X-request-id"])
+
+
+async def test_a_refused_client_may_finish_sending(api: Api) -> None:
+    for target, status in ((f"/v1/{api.key.project_id}/record/rules", 401), ("/v1/x/nothing", 404)):
+        reply = await api.client.post(target, content=b" " * 5_000_000)
+        assert reply.status_code == status
 
 
 async def test_uri_and_headers_have_limits(api: Api) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livereel.api.auth.body import BODY_MAX, Disconnected, read_body, replaying
+from livereel.api.auth.body import BODY_MAX, DISCARD_MAX, Body, Disconnected, replaying
 from livereel.api.auth.replay import REPEAT_SECONDS, Answer, Replays
 from livereel.api.huawei.errors import BodyTooLarge
 from livereel.api.huawei.requests import RuleBody, parse_time
@@ -113,14 +113,44 @@ def messages(*parts: bytes, disconnect: bool = False) -> Any:
     return receive
 
 
+def scope(announced: int | None = None) -> dict[str, Any]:
+    return {"headers": [] if announced is None else [(b"content-length", str(announced).encode())]}
+
+
 async def test_bodies() -> None:
-    assert await read_body({"headers": []}, messages(b"a", b"b")) == b"ab"
+    assert await Body(scope(), messages(b"a", b"b")).read() == b"ab"
+    assert await Body(scope(2), messages(b"a", b"b")).read() == b"ab"
     with pytest.raises(Disconnected):
-        await read_body({"headers": []}, messages(b"a", disconnect=True))
+        await Body(scope(), messages(b"a", disconnect=True)).read()
+    assert len(await Body(scope(), messages(b" " * BODY_MAX)).read()) == BODY_MAX
+
+
+async def test_bodies_over_the_limit() -> None:
     with pytest.raises(BodyTooLarge):
-        await read_body({"headers": [(b"content-length", str(BODY_MAX + 1).encode())]}, messages())
+        await Body(scope(BODY_MAX + 1), messages()).read()  # nothing is read
     with pytest.raises(BodyTooLarge):
-        await read_body({"headers": []}, messages(*[b" " * (1 << 20)] * 13))
+        await Body(scope(), messages(*[b" " * 1_000_000] * 13)).read()
+    with pytest.raises(BodyTooLarge):
+        await Body(scope(), messages(b" " * BODY_MAX, b" ")).read()
+
+
+async def test_refused_bodies_are_taken_within_reason() -> None:
+    left: list[Any] = []
+
+    async def receive() -> Any:
+        left.append(1)
+        return {"type": "http.request", "body": b" " * 1_000_000, "more_body": len(left) < 20}
+
+    await Body(scope(20_000_000), receive).discard()
+    assert len(left) == 20
+    await Body(scope(DISCARD_MAX + 1), receive).discard()
+    assert len(left) == 20
+    done = Body(scope(1), messages(b"a"))
+    await done.read()
+    await done.discard()  # asks for nothing more
+
+
+async def test_a_body_is_given_once_more() -> None:
     again = replaying(b"ab", messages(disconnect=True))
     assert (await again())["body"] == b"ab"
     assert (await again())["type"] == "http.disconnect"

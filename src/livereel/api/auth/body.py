@@ -1,39 +1,53 @@
-"""Reading a whole request body, within the gateway's limit."""
+"""Taking a request body in, within the gateway's limit."""
 
 from starlette.types import Message, Receive, Scope
 
 from livereel.api.huawei.errors import BodyTooLarge
 
-BODY_MAX = 12 * 1024 * 1024  # bytes; the cloud's limit for signed requests (spec huawei-live-common.md section 1)
+BODY_MAX = 12_000_000  # bytes; the cloud's limit for signed requests (spec huawei-live-common.md section 1)
+
+# What a refused client may still send before the connection is cut under it. Clients send first and read afterwards,
+# and a connection that is closed with bytes unread is reset: they would see no answer at all.
+DISCARD_MAX = 4 * BODY_MAX
 
 
 class Disconnected(Exception):
     """The client went away before its request was complete; there is nobody to answer."""
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The body; raises BodyTooLarge, at once if the client announces too much, and Disconnected."""
-    check_announced(scope)
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
+class Body:
+    """The body of one request: read it, or discard it when the request is refused before."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._announced = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+        self._taken = 0
+        self._complete = False
+
+    async def read(self) -> bytes:
+        """The body; raises BodyTooLarge, at once if the client announces too much, and Disconnected."""
+        parts: list[bytes] = []
+        while not self._complete:
+            if max(self._announced, self._taken) > BODY_MAX:
+                raise BodyTooLarge(f"a request body may have {BODY_MAX} bytes")
+            parts.append(await self._next())
+        if self._taken > BODY_MAX:
+            raise BodyTooLarge(f"a request body may have {BODY_MAX} bytes")
+        return b"".join(parts)
+
+    async def discard(self) -> None:
+        """Take what is left of a body of bearable size, and forget it. Raises Disconnected."""
+        while not self._complete and max(self._announced, self._taken) <= DISCARD_MAX:
+            await self._next()
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
-        part = message.get("body", b"")
-        size += len(part)
-        if size > BODY_MAX:
-            raise _too_large()
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def check_announced(scope: Scope) -> None:
-    """Raises BodyTooLarge if the client announces too much; nothing is read."""
-    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if int(announced) > BODY_MAX:
-        raise _too_large()
+        part = bytes(message.get("body", b""))
+        self._taken += len(part)
+        self._complete = not message.get("more_body", False)
+        return part
 
 
 def replaying(body: bytes, receive: Receive) -> Receive:
@@ -48,7 +62,3 @@ def replaying(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
-
-
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"a request body may have {BODY_MAX} bytes")

@@ -1,16 +1,18 @@
 """Who is it, may they, was it seen before: asked of every operation before FastAPI parses anything.
 
-The order is the cloud's: unknown operation, body too large, credentials, project, permission; then the operation's own
-checks. Paths that need no credentials (log-in, downloads, health) pass straight through.
+The order is the gateway's, then the service's: unknown operation, no credentials, body too large, wrong credentials,
+project, permission; then the operation's own checks. Paths that need no credentials (downloads, health) pass straight
+through, log-in with nothing but the limit on its body.
 """
 
+import contextlib
 from typing import NamedTuple, cast
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livereel.api import request_id
-from livereel.api.auth.body import Disconnected, check_announced, read_body, replaying
+from livereel.api.auth.body import Body, Disconnected, replaying
 from livereel.api.auth.replay import MUTATIONS, Answer, Recorder, Replays
 from livereel.api.huawei.errors import UnknownApi, UnsupportedMediaType
 from livereel.api.huawei.operations import Operation, find
@@ -53,25 +55,28 @@ class Authentication:
         if scope["type"] != "http" or not path.startswith(_PREFIXES):
             await self._app(scope, receive, send)
             return
+        body = Body(scope, receive)
         try:
             if path == _LOGIN:
-                body = await read_body(scope, receive)
-                await self._app(scope, replaying(body, receive), send)
+                await self._app(scope, replaying(await body.read(), receive), send)
             else:
-                await self._guarded(scope, receive, send)
+                await self._guarded(scope, receive, send, body)
         except Disconnected:
             return
+        except LivereelError:
+            with contextlib.suppress(Disconnected):
+                await body.discard()
+            raise
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, incoming: Body) -> None:
         found = find(scope["method"], scope["path"])
         if found is None:
             raise UnknownApi(f"{scope['method']} {scope['path'][:200]}")
         operation, project_id = found
         scope[OPERATION_KEY] = operation
-        check_announced(scope)
         if not _CREDENTIALS.intersection(name for name, _ in scope["headers"]):
             raise AuthenticationFailed("x-auth-token not found")
-        body = await read_body(scope, receive)
+        body = await incoming.read()
         request = SignedRequest(
             scope["method"], scope["raw_path"], scope["query_string"], tuple(scope["headers"]), body
         )
