@@ -16,7 +16,8 @@ _TIMEOUT = 10.0
 class DemoPublisher:
     """Pushes to `url` (rtmp://host/app/stream) from `start` to `stop`, or for `seconds` of media.
 
-    `spec` says more about the media than `size` and `fps`, and replaces them. `error` says why it ended on its own, None while it runs and after a clean stop. Usable as a context manager.
+    `spec` says more about the media than `size` and `fps`, and replaces them. `error` says why the push ended on its
+    own, None while it runs and after a clean stop. Usable as a context manager.
     """
 
     def __init__(
