@@ -15,8 +15,8 @@ import structlog
 from livereel.catalogue.port import Catalogue
 from livereel.control.report import recording_json
 from livereel.domain.clock import Clock
-from livereel.domain.errors import ResourceExists, StoreError
-from livereel.domain.naming import file_key, without_collision
+from livereel.domain.errors import InvalidName, ResourceExists, StoreError
+from livereel.domain.naming import EXTENSIONS, file_key, join_root, without_collision
 from livereel.domain.recordings import RecordFile, Task
 from livereel.domain.states import FileEvent, FileState, TaskEvent, TaskState, next_file_state, next_task_state
 from livereel.domain.templates import RECORD_CYCLE_DEFAULT, RecordFormat
@@ -134,7 +134,6 @@ class Finishing:
     async def _file_started(self, task: Task, event: FileStarted) -> None:
         if event.job_id in self._files:
             return  # a restarted worker makes the file again
-        config = task.template.formats[event.format]
         address = task.template.address
         file = RecordFile(
             job_id=event.job_id,
@@ -148,14 +147,7 @@ class Finishing:
             state=FileState.WRITING,
             bucket=address.bucket,
             location=address.location,
-            object_key=file_key(
-                task.key,
-                task.record_type,
-                event.format,
-                object_root=address.object,
-                prefix=config.record_prefix,
-                started_at=event.started_at,
-            ),
+            object_key=_object_key(task, event),
             start=event.start,
             started_at=event.started_at,
             checkpoint=event.checkpoint,
@@ -283,6 +275,23 @@ class Finishing:
 
 async def _nobody(_task_id: str) -> None:
     return
+
+
+def _object_key(task: Task, event: FileStarted) -> str:
+    address = task.template.address
+    try:
+        return file_key(
+            task.key,
+            task.record_type,
+            event.format,
+            object_root=address.object,
+            prefix=task.template.formats[event.format].record_prefix,
+            started_at=event.started_at,
+        )
+    except InvalidName as error:
+        # Long names can expand a prefix beyond what a key may have; the recording matters more than its name.
+        log.warning("object_key_replaced", stream=str(task.key), task=task.id, reason=error.detail)
+        return join_root(address.object, f"Record/{event.job_id}{EXTENSIONS[event.format]}")
 
 
 def _beside(file: RecordFile, name: str) -> str:

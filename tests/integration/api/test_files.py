@@ -184,3 +184,21 @@ async def test_valid_links_to_nothing(api: Api, stored: str, bucket: str, key: s
     raw = httpx2.URL(api.url).copy_with(raw_path=b"/files/" + escaped.encode())
     reply = await api.client.send(httpx2.Request("GET", raw))
     assert (reply.status_code, reply.json()["error_code"]) == (404, "LIVE.103011019")
+
+
+async def test_a_playlist_leads_to_its_slices(api: Api, tmp_path: Path) -> None:
+    store = api.services.stores.get("rec-a")
+    await store.put_bytes("a b/show.m3u8", b"#EXTM3U\n#EXTINF:1.0,\n1_2_0.ts\n#EXTINF:1.0,\n2_3_1.ts\n#EXT-X-ENDLIST\n")
+    await store.put_bytes("a b/2_3_1.ts", b"slice")
+    urls = api.services.download_urls
+    playlist = urls.sign("rec-a", "a b/show.m3u8", api.services.clock.now(), 60)
+    reply = await api.client.get(playlist)
+    lines = reply.text.splitlines()
+    assert [line for line in lines if line.startswith("#")] == ["#EXTM3U", *["#EXTINF:1.0,"] * 2, "#EXT-X-ENDLIST"]
+    assert reply.headers["content-type"] == "application/vnd.apple.mpegurl"
+    piece = await api.client.get(httpx2.URL(reply.url).join(lines[4]))
+    assert (piece.status_code, piece.content) == (200, b"slice")
+    forged = await api.client.get(httpx2.URL(reply.url).join(lines[4].replace("2_3_1", "1_2_0")))
+    assert forged.status_code == 403
+    head = await api.client.head(playlist)
+    assert (head.status_code, head.content) == (200, b"")
