@@ -31,6 +31,7 @@ DIRECTORY = Path("livereel-demo")
 MARK = "# Made by `livereel demo`, which deletes this directory and makes it anew each time."
 BUCKET, APP, STREAM = "recordings", "live", "demo"
 RECORD_SECONDS = 12.0
+PICTURE = (640, 360)  # pixels: encoded in real time beside the server, on any machine
 
 READY_TIMEOUT = 30.0  # seconds until the server answers: a cold start on a busy machine
 LIVE_TIMEOUT = 20.0  # seconds until the stream is live
@@ -52,7 +53,7 @@ def demo() -> None:
     """
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it stops its server too, as with Ctrl-C
     try:
         _run(console)
@@ -133,7 +134,8 @@ def _watch(console: "Console", still_pushing: Callable[[], None]) -> None:
         BarColumn(),
         TextColumn("{task.completed:.0f} s, {task.fields[size]} in the spool"),
     )
-    with Progress(*columns, console=console, transient=not console.is_terminal) as progress:
+    console.print(f"Recording for {RECORD_SECONDS:.0f} s")
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("recording", total=RECORD_SECONDS, size="0 B")
         began = time.monotonic()
         while (passed := time.monotonic() - began) < RECORD_SECONDS:
@@ -228,7 +230,7 @@ def _publisher(console: "Console", url: str) -> Iterator[Callable[[], None]]:
     from livereel.testing.publisher import DemoPublisher
 
     console.print(f"Pushing a test picture to {url}")
-    publisher = DemoPublisher(url)
+    publisher = DemoPublisher(url, size=PICTURE)
     publisher.start()
 
     def check() -> None:
@@ -255,9 +257,15 @@ def _until(condition: Callable[[], T], timeout: float, complaint: str, check: Ca
 def _with_reports(contents: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The listed files together with what recording.json, which is written last, tells about them."""
     store = DIRECTORY / "data" / "store"
-    [report] = _until(lambda: list(store.rglob("recording.json")), FILES_TIMEOUT, "recording.json did not appear")
-    told = {file["object"]: file for file in json.loads(report.read_text("utf-8"))["files"]}
-    files = [content | told[content["obs_addr"]["object"]] for content in contents]
+    wanted = {content["obs_addr"]["object"] for content in contents}
+
+    def told() -> dict[str, Any] | None:
+        reports = [json.loads(report.read_text("utf-8")) for report in store.rglob("recording.json")]
+        found = {file["object"]: file for report in reports for file in report["files"]}
+        return found if wanted <= found.keys() else None
+
+    found = _until(told, FILES_TIMEOUT, "recording.json did not appear") or {}
+    files = [content | found[content["obs_addr"]["object"]] for content in contents]
     return sorted(files, key=lambda file: str(file["format"]))
 
 
@@ -289,19 +297,24 @@ def _show(console: "Console", files: list[dict[str, Any]], rtmp_port: int) -> No
     livereel = _command()
     lines += [
         "",
-        "The links work for an hour while the demo's server runs. What to try next:",
-        f"  {livereel} --config {DIRECTORY}/livereel.toml serve   go on with the demo's server and template",
-        f"  {livereel} serve                                      start a server of your own (./livereel-data)",
-        f"  OBS: server rtmp://127.0.0.1:{rtmp_port}/{APP}, stream key mystream",
-        f"  AK, SK and project of the demo: {DIRECTORY}/credentials.env; more: {livereel} keys create",
+        "What to try next",
+        "  Go on with the demo's server and template; the links work for an hour while it runs:",
+        f"      {livereel} --config {DIRECTORY}/livereel.toml serve",
+        f"      in OBS: server rtmp://127.0.0.1:{rtmp_port}/{APP}, stream key mystream",
+        f"      AK, SK and project for the SDK: {DIRECTORY}/credentials.env",
+        "  Start a server of your own in ./livereel-data; it makes and prints its own access key:",
+        f"      {livereel} serve",
     ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 
 
 def _command() -> str:
-    """How the user may call us: the bare name if the shell finds it."""
-    return "livereel" if shutil.which("livereel") else os.path.relpath(sys.argv[0])
+    """How the user may call us: the bare name if the shell finds it, else the shorter path."""
+    if shutil.which("livereel"):
+        return "livereel"
+    path = Path(sys.argv[0]).absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _livereel(*arguments: str) -> list[str]:

@@ -1,6 +1,7 @@
 """`livereel serve`: run the server until it is told to stop."""
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 import typer
@@ -34,7 +35,8 @@ def serve(context: typer.Context) -> None:
     except LivereelError as problem:
         fail(problem.detail)
     except OSError as problem:
-        fail(f"cannot start: {problem}")
+        hint = "; `livereel doctor` says which port it is" if problem.errno == errno.EADDRINUSE else ""
+        fail(f"cannot start: {problem}{hint}")
 
 
 def _announce(settings: "Settings", server: "Server") -> None:
