@@ -22,6 +22,10 @@ SECRETS = frozenset({"secret", "password", "token", "authorization", "auth_sign"
 _QUIET = ("uvicorn.access", "uvicorn.error", "alembic", "aiosqlite", "sqlalchemy", "aiohttp")
 
 
+#: Without local variables: they may hold a secret key.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
 def configure(level: LogLevel = "info", form: LogFormat = "console", stream: TextIO | None = None) -> None:
     """Send this process's log to `stream` (default: standard error) from `level` up. Calling it again replaces it."""
     out = stream if stream is not None else sys.stderr
@@ -55,7 +59,7 @@ def configure(level: LogLevel = "info", form: LogFormat = "console", stream: Tex
 
 def _rendering(form: LogFormat, *, colours: bool) -> list[structlog.typing.Processor]:
     if form == "json":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        return [_TRACEBACKS, structlog.processors.JSONRenderer()]
     return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
 
 
