@@ -134,7 +134,8 @@ def _watch(console: "Console", still_pushing: Callable[[], None]) -> None:
         BarColumn(),
         TextColumn("{task.completed:.0f} s, {task.fields[size]} in the spool"),
     )
-    console.print(f"Recording for {RECORD_SECONDS:.0f} s")
+    if not console.is_terminal:
+        console.print(f"Recording for {RECORD_SECONDS:.0f} s")
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("recording", total=RECORD_SECONDS, size="0 B")
         began = time.monotonic()
