@@ -32,6 +32,8 @@ from livereel.testing.api_client import authorization, canonical_query
 
 DOMAIN = "publish.example.com"
 BUCKET = "rec-a"
+# SDK dates have one-second resolution, and an equal request of the same second is a repetition of the first.
+ANOTHER_SECOND = 1.1
 ALL_FORMATS = ("HLS", "FLV", "MP4")
 
 
@@ -128,8 +130,7 @@ class Sdk:
             except ClientRequestException as refused:
                 if refused.status_code != 404 or time.monotonic() > deadline:
                     raise
-            # A request that was signed in the same second counts as the same request and gets the same answer.
-            time.sleep(0.5)
+            time.sleep(ANOTHER_SECOND / 2)
 
     def stop(self, stream: str, **names: str) -> Any:
         return self.control("STOP", stream, **names)

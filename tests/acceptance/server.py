@@ -49,6 +49,13 @@ def wait_until(condition: Any, timeout: float, what: str) -> Any:
     return value
 
 
+def manifest_beside(path: Path) -> dict[str, Any]:
+    """The recording.json beside a record file; it is written after all files of the task."""
+    found = path.with_name("recording.json")
+    wait_until(found.is_file, 10, str(found))
+    return dict(json.loads(found.read_text()))
+
+
 class LiveServer:
     """One server process after another on the same data directory."""
 

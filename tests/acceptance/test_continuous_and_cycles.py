@@ -1,12 +1,12 @@
 """Recording without a command, and where files are cut."""
 
-import json
 import re
+import time
 
-from tests.acceptance.api import DOMAIN
+from tests.acceptance.api import ANOTHER_SECOND, DOMAIN
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.footage import MediaFile, check_joined, check_piece_of, check_same_content
-from tests.acceptance.server import LiveServer
+from tests.acceptance.server import LiveServer, manifest_beside
 
 
 def test_continuous_template_records_the_whole_push(
@@ -39,7 +39,7 @@ def test_cycle_cuts_on_key_frames_and_loses_nothing(
     contents = sdk.wait_contents(stream, 9, timeout=30)
     for record_format in ("flv", "mp4", "hls"):
         paths = [server.bucket / c.obs_addr.object for c in contents if c.record_format == record_format]
-        report = json.loads(paths[0].with_name("recording.json").read_text())
+        report = manifest_beside(paths[0])
         order = {f["object"]: f["sequence"] for f in report["files"]}
         paths.sort(key=lambda path: order[str(path.relative_to(server.bucket))])
         files = [MediaFile(path) for path in paths]
@@ -62,10 +62,10 @@ def test_broken_push_ends_a_commanded_recording(
     encoder.kill()
     item = sdk.wait_contents(stream, 1)[0]
     check_piece_of(MediaFile(server.bucket / item.obs_addr.object), footage(60))
-    report = json.loads((server.bucket / item.obs_addr.object).with_name("recording.json").read_text())
-    assert report["end_reason"] == "publish_done"
+    assert manifest_beside(server.bucket / item.obs_addr.object)["end_reason"] == "publish_done"
 
     # It does not come back with the stream; a new START is needed, and nothing forbids it: there was no STOP.
+    time.sleep(ANOTHER_SECOND)
     ffmpeg_push(server.push_url(stream))
     sdk.start_when_live(stream)
     sdk.stop(stream)

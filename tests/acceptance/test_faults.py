@@ -1,20 +1,17 @@
 """Real kills: of a recorder worker, of the whole server, and an orderly stop, all while a recording runs."""
 
-import contextlib
-import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
-from tests.acceptance.server import LiveServer, wait_until
+from tests.acceptance.server import LiveServer, manifest_beside, wait_until
 
 IN_FLIGHT = 2.0  # seconds of media that may be between the encoder and the disk when the power goes
 
@@ -66,7 +63,7 @@ def test_killed_server_finishes_the_recording_at_the_next_start(
     first, last = check_piece_of(next(file for file in files if file.path.suffix == ".flv"), footage(60))
     assert (last - first) / 30 > lasted - IN_FLIGHT
     check_same_content(files)
-    report = manifest(own_server, contents[0].obs_addr.object)
+    report = manifest_beside(files[0].path)
     assert (report["state"], report["end_reason"]) == ("completed", "recovery")
     assert_tidy(own_server)
 
@@ -100,7 +97,7 @@ def test_orderly_stop_finishes_the_recording(
     first, last = check_piece_of(next(file for file in files if file.path.suffix == ".flv"), footage(60))
     assert (last - first) / 30 > 3 - IN_FLIGHT
     check_same_content(files)
-    report = json.loads(files[0].path.with_name("recording.json").read_text())
+    report = manifest_beside(files[0].path)
     assert (report["state"], report["end_reason"]) == ("completed", "shutdown")
     assert_tidy(own_server)
 
@@ -126,18 +123,12 @@ def test_two_servers_do_not_share_a_data_directory(own_server: LiveServer) -> No
     assert "Traceback" not in second.log_text()
 
 
-def manifest(server: LiveServer, key: str) -> dict[str, Any]:
-    path = (server.bucket / key).with_name("recording.json")
-    wait_until(path.is_file, 10, f"{path}")
-    return dict(json.loads(path.read_text()))
-
-
 def assert_tidy(server: LiveServer) -> None:
-    """Spools and work files of finished tasks are gone."""
-    wait_until(lambda: not list(files_below(server.data_dir / "spool")), 10, "the spool to be freed")
-    wait_until(lambda: not list(files_below(server.data_dir / "work")), 10, "the work directory to be emptied")
+    """Spools and work directories of finished tasks are gone."""
+    for name in ("spool", "work"):
+        left = partial(subdirectories, server.data_dir / name)
+        wait_until(lambda left=left: not left(), 10, f"{name} to be emptied of {left()}")
 
 
-def files_below(directory: Path) -> Iterator[Path]:
-    with contextlib.suppress(OSError):
-        yield from (path for path in directory.rglob("*") if path.is_file())
+def subdirectories(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.is_dir()]

@@ -1,7 +1,6 @@
 """The main job: push, wait for the notification, START, STOP, and find the files. With the official Python SDK."""
 
 import hashlib
-import json
 import re
 import time
 import urllib.error
@@ -13,16 +12,15 @@ from typing import Any
 import pytest
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
-from tests.acceptance.api import BUCKET, DOMAIN, Sdk
+from tests.acceptance.api import ANOTHER_SECOND, BUCKET, DOMAIN, Sdk
 from tests.acceptance.conftest import NOTIFICATION_KEY, Footage, Push
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
 from tests.acceptance.receiver import Receiver, expected_sign
-from tests.acceptance.server import LiveServer, wait_until
+from tests.acceptance.server import LiveServer, manifest_beside
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 REQUEST_ID = re.compile(rf"{UUID}-\d{{10,13}}-\S+")
 FORMATS = {"hls", "flv", "mp4"}
-ANOTHER_SECOND = 1.1  # seconds; SDK dates have one-second resolution, and an equal request is a repetition of the first
 
 
 def test_push_start_stop_and_files_in_three_formats(
@@ -164,11 +162,7 @@ def check_playlist(playlist: Path) -> None:
 
 def check_manifest(bucket: Path, contents: list[Any]) -> None:
     """recording.json lies beside the files and tells the truth about them."""
-    manifests = []
-    for item in contents:
-        path = wait_until((bucket / item.obs_addr.object).with_name("recording.json").is_file, 10, "recording.json")
-        path = (bucket / item.obs_addr.object).with_name("recording.json")
-        manifests.append(json.loads(path.read_text()))
+    manifests = [manifest_beside(bucket / item.obs_addr.object) for item in contents]
     assert all(manifest == manifests[0] for manifest in manifests)
     manifest = manifests[0]
     assert (manifest["state"], manifest["end_reason"], manifest["error"]) == ("completed", "stop", None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.api import DOMAIN
+from tests.acceptance.api import ANOTHER_SECOND, DOMAIN
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.footage import MediaFile, check_piece_of
 from tests.acceptance.server import LiveServer
@@ -41,7 +41,7 @@ def test_sample(server: LiveServer, ffmpeg_push: Push, footage: Footage, stream:
     assert code == 0, output
     if language != "java":  # whose response class does not show the header
         assert "acceptance" in output, output  # X-request-id ends in the name of the node
-    time.sleep(1.1)  # an equal request within a second is a repetition of the first
+    time.sleep(ANOTHER_SECOND)
     code, output = run_sample(server, command, "START", stream)
     assert code == 1
     assert "LIVE.100011022" in output
