@@ -58,7 +58,7 @@ class Output:
         resume: Resume | None,
     ) -> None:
         self._spec = spec
-        self._format = record_format
+        self.format = record_format
         self._config: FormatConfig = spec.formats[record_format]
         self._reader = reader
         self._emit = emit
@@ -95,6 +95,11 @@ class Output:
             self._close(packet)
         elif self._writer is not None:
             self._stats.dropped("parameters changed before a key frame")
+
+    def interrupt(self) -> None:
+        """The push broke for longer than the merge window."""
+        self._cutter.reason = CutReason.INTERRUPTION
+        self._close(None)
 
     def finish(self) -> None:
         """The task is over."""
@@ -136,7 +141,7 @@ class Output:
             FileStarted(
                 task_id=self._spec.task_id,
                 job_id=self._job_id,
-                format=self._format,
+                format=self.format,
                 sequence=self._sequence,
                 start=start or packet.position,
                 started_at=self._started_at,
@@ -160,11 +165,11 @@ class Output:
 
     def _make_writer(self, tracks: Tracks) -> FileWriter:
         directory = self._spec.work_dir / self._spec.task_id / self._job_id
-        if self._format is not RecordFormat.HLS:
+        if self.format is not RecordFormat.HLS:
             # Finished slices stay: they may be on their way to the store, and will be made again with the same bytes.
             shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
-        if self._format is RecordFormat.HLS:
+        if self.format is RecordFormat.HLS:
             return HlsWriter(
                 directory,
                 tracks,
@@ -174,8 +179,8 @@ class Output:
                 on_slice=lambda piece: self._emit(self._slice_ready(directory, piece)),
                 on_playlist=lambda path: self._emit(PlaylistReady(self._spec.task_id, self._job_id, path)),
             )
-        writer = FlvWriter if self._format is RecordFormat.FLV else Mp4Writer
-        return writer(directory / FILE_NAMES[self._format], tracks)
+        writer = FlvWriter if self.format is RecordFormat.FLV else Mp4Writer
+        return writer(directory / FILE_NAMES[self.format], tracks)
 
     def _name_slice(self, started_at: float, ended_at: float, number: int) -> str:
         return slice_name(
@@ -220,7 +225,7 @@ class Output:
         values: dict[str, Any] = {
             "task_id": self._spec.task_id,
             "job_id": self._job_id,
-            "format": self._format,
+            "format": self.format,
             "sequence": self._sequence,
             "path": written.path,
             "started_at": self._started_at,
@@ -238,13 +243,13 @@ class Output:
 
     def _fail(self, error: str) -> None:
         self.failed = True
-        log.error("file_failed", task=self._spec.task_id, job=self._job_id, format=self._format.value, error=error)
+        log.error("file_failed", task=self._spec.task_id, job=self._job_id, format=self.format.value, error=error)
         self.abort()
-        self._emit(FileFailed(self._spec.task_id, self._job_id, self._format, error))
+        self._emit(FileFailed(self._spec.task_id, self._job_id, self.format, error))
 
     @property
     def _job_id(self) -> str:
-        return job_id(self._spec.task_id, self._format, self._sequence)
+        return job_id(self._spec.task_id, self.format, self._sequence)
 
 
 def _sha256(path: Path) -> str:

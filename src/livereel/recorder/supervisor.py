@@ -10,7 +10,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import structlog
 
 from livereel.domain.clock import Clock
 from livereel.domain.recordings import SpoolPosition
+from livereel.domain.templates import RecordFormat
 from livereel.observe import metrics
 from livereel.recorder import busy
 from livereel.recorder.events import (
@@ -56,6 +57,7 @@ class _Task:
     events: asyncio.Queue[RecorderEvent | None]
     consumer: asyncio.Task[None]
     end: SpoolPosition | None = None
+    interruption: tuple[SpoolPosition, frozenset[RecordFormat]] | None = None
     done: bool = False
     crashed_at: SpoolPosition | None = None
     crashes: int = 0
@@ -135,6 +137,25 @@ class RecorderSupervisor:
             task.end = end
             task.worker.send({"command": "finish", "task_id": task_id, "end": list(end)})
 
+    def interrupt(self, task_id: str, at: SpoolPosition, formats: Collection[RecordFormat]) -> None:
+        """The push broke at `at`: complete the open files of these formats, whose merge window has passed.
+
+        Does nothing once the spool goes on behind `at`. May be called again for further formats.
+        """
+        if (task := self._tasks.get(task_id)) is None:
+            return
+        before = task.interruption[1] if task.interruption is not None and task.interruption[0] == at else frozenset()
+        task.interruption = (at, before | frozenset(formats))
+        self._send_interruption(task)
+
+    @staticmethod
+    def _send_interruption(task: "_Task") -> None:
+        if task.interruption is not None:
+            at, formats = task.interruption
+            names = sorted(record_format.value for record_format in formats)
+            message = {"command": "interrupt", "task_id": task.spec.task_id, "at": list(at), "formats": names}
+            task.worker.send(message)
+
     def forget(self, task_id: str) -> None:
         """The task is over. Safe to call from `on_event`."""
         task = self._tasks.pop(task_id, None)
@@ -188,6 +209,7 @@ class RecorderSupervisor:
             for task in worker.tasks.values():
                 if not task.done:
                     worker.send({"command": "record", "spec": task.spec.to_json()})
+                    self._send_interruption(task)
                     if task.end is not None:
                         worker.send({"command": "finish", "task_id": task.spec.task_id, "end": list(task.end)})
             assert process.stdout is not None

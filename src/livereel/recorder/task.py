@@ -9,6 +9,7 @@ import structlog
 
 from livereel.domain.errors import SpoolError
 from livereel.domain.recordings import SpoolPosition
+from livereel.domain.templates import RecordFormat
 from livereel.recorder.events import Progress, RecorderEvent, TaskFailed, TaskFinished, TaskSpec
 from livereel.recorder.output import Output
 from livereel.recorder.packets import Packet
@@ -49,6 +50,7 @@ class TaskRecorder:
             for name in spec.formats
         ]
         self._end: SpoolPosition | None = None
+        self._interruption: tuple[SpoolPosition, frozenset[RecordFormat]] | None = None
         self._end_known_at = 0.0
         self._reported_at = now
         self._reported: SpoolPosition | None = None
@@ -64,6 +66,10 @@ class TaskRecorder:
         """The task takes no tag at or after `end`."""
         self._end = end
         self._end_known_at = now
+
+    def interrupt_at(self, at: SpoolPosition, formats: frozenset[RecordFormat]) -> None:
+        """The push broke at `at`; the files of these formats end there, unless the spool goes on behind it."""
+        self._interruption = (at, formats)
 
     def step(self, now: float) -> bool:
         """Read and mux some of the spool; True if there may be more at once."""
@@ -87,6 +93,8 @@ class TaskRecorder:
                     self._notes["torn"] = f"the spool ends at {list(self._tail.position)}, not at {list(end)}"
                 self._finish()
                 return False
+        if self._interruption is not None and not tags:
+            self._interrupt(*self._interruption)
         if now - self._reported_at >= PROGRESS_EVERY:
             self._report(now)
         return bool(tags)
@@ -128,6 +136,17 @@ class TaskRecorder:
             for output in outputs:
                 if not output.failed:
                     output.take(packet, opens)
+
+    def _interrupt(self, at: SpoolPosition, formats: frozenset[RecordFormat]) -> None:
+        if self._tail.position < at:
+            return  # the rest is on its way
+        self._interruption = None
+        if self._tail.position == at:
+            # What waits for its turn is given out now, as the begin mark of the next publish would have it.
+            self._take(self._reader.finish())
+            for output in self._outputs:
+                if output.format in formats and not output.failed:
+                    output.interrupt()
 
     def _finish(self) -> None:
         self._take(self._reader.finish())

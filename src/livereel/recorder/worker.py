@@ -19,6 +19,7 @@ from typing import Any, Final
 import structlog
 
 from livereel.domain.recordings import SpoolPosition
+from livereel.domain.templates import RecordFormat
 from livereel.recorder.busy import BusyNote
 from livereel.recorder.events import TaskFailed, TaskSpec, to_json
 from livereel.recorder.task import TaskRecorder
@@ -115,6 +116,11 @@ class Worker:
             case "finish":
                 if (known := self._tasks.get(command["task_id"])) is not None and not known.done:
                     known.finish_at(SpoolPosition(*command["end"]), now)
+                    self._due[command["task_id"]] = now
+            case "interrupt":
+                if (known := self._tasks.get(command["task_id"])) is not None and not known.done:
+                    formats = frozenset(RecordFormat(name) for name in command["formats"])
+                    known.interrupt_at(SpoolPosition(*command["at"]), formats)
                     self._due[command["task_id"]] = now
             case "forget":
                 self._due.pop(command["task_id"], None)
