@@ -26,14 +26,6 @@ class Push(Protocol):
     ) -> Encoder: ...
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The SDK warns that it hands out times as text where python-dateutil is not installed; that is all right here."""
-    quiet = pytest.mark.filterwarnings("ignore:Unable to convert string to date:ImportWarning")
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(quiet)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """A failed test shows the end of its server's log."""
