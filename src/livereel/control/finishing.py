@@ -70,6 +70,7 @@ class Finishing:
         self._tasks: dict[str, Task] = {}
         self._files: dict[str, RecordFile] = {}
         self._recorder: RecorderSupervisor | None = None
+        self._ending: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         #: Lets go of a task that the recorder gave up while it still takes tags; set by the owner.
@@ -82,7 +83,6 @@ class Finishing:
     def spec(self, task: Task, files: list[RecordFile] | None = None) -> TaskSpec:
         """What the recorder needs for `task`; `files` are those made before a restart."""
         self._tasks[task.id] = task
-        self._idle.clear()
         resume: dict[RecordFormat, Resume] = {}
         for file in sorted(files or [], key=lambda file: file.sequence):
             self._files[file.job_id] = file
@@ -101,8 +101,16 @@ class Finishing:
             resume=resume,
         )
 
+    def finish(self, task: Task) -> None:
+        """The task takes no more tags: have its files finished where its spool ends."""
+        assert task.spool_end is not None
+        assert self._recorder is not None
+        self._ending.add(task.id)
+        self._idle.clear()
+        self._recorder.finish(task.id, task.spool_end)
+
     async def wait_idle(self) -> None:
-        """Return when no task is left to finish."""
+        """Return when every task that was to be finished is."""
         await self._idle.wait()
 
     async def handle(self, event: RecorderEvent) -> None:
@@ -252,7 +260,8 @@ class Finishing:
         del self._tasks[task.id]
         for job_id in [job_id for job_id, file in self._files.items() if file.task_id == task.id]:
             del self._files[job_id]
-        if not self._tasks:
+        self._ending.discard(task.id)
+        if not self._ending:
             self._idle.set()
 
     async def _save(self, file: RecordFile) -> None:

@@ -6,7 +6,7 @@ It ends when the stream is detached; what follows (files, store, recording.json)
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,9 +26,9 @@ from livereel.domain.errors import (
     TaskExists,
 )
 from livereel.domain.keys import StreamKey
-from livereel.domain.recordings import MIN_PAUSE_AFTER_STOP, EndReason, Task
+from livereel.domain.recordings import MIN_PAUSE_AFTER_STOP, EndReason, SpoolPosition, Task
 from livereel.domain.states import TaskEvent, TaskState, next_task_state
-from livereel.domain.templates import RecordType, Template
+from livereel.domain.templates import RecordFormat, RecordType, Template
 from livereel.observe import metrics
 from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.spool import recovery
@@ -46,6 +46,14 @@ class Running:
     task: Task
     stream: Stream
     writer: SpoolWriter
+
+
+@dataclass(slots=True)
+class Interrupted:
+    """A task whose push broke and whose merge window is open; `timers` close its files one format after the other."""
+
+    task: Task
+    timers: list[asyncio.TimerHandle]
 
 
 class Owner:
@@ -76,6 +84,9 @@ class Owner:
         self._spool_dir = spool_dir
         self._key_frame_timeout = key_frame_timeout
         self._running: dict[StreamKey, Running] = {}
+        self._interrupted: dict[StreamKey, Interrupted] = {}
+        #: Waits without a limit for the first key frame of a push; STOP sets it.
+        self._awaited: dict[StreamKey, asyncio.Event] = {}
         self._locks: dict[StreamKey, tuple[asyncio.Lock, int]] = {}
         self._gone: dict[StreamKey, asyncio.Event] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -95,32 +106,42 @@ class Owner:
         return Answer(task.id)
 
     def publish_began(self, stream: Stream, template: Template | None) -> None:
-        """A stream is live. A CONTINUOUS template starts recording it at once."""
+        """A stream is live. It goes on with a task that waits for it, or a CONTINUOUS template records it."""
         self._gone[stream.key] = asyncio.Event()
-        if template is not None and template.record_type is RecordType.CONTINUOUS and not self._closing:
-            job = asyncio.create_task(self._record_continuously(stream, template))
-            self._background.add(job)
-            job.add_done_callback(self._background.discard)
+        if not self._closing:
+            self._in_background(self._take_up(stream, template))
 
     async def publish_ended(self, stream: Stream) -> None:
-        """A stream has ended and its last tags were fed: end what records it."""
+        """A stream has ended and its last tags were fed: interrupt or end what records it."""
         if gone := self._gone.pop(stream.key, None):
             gone.set()
         async with self._exclusive(stream.key):
             running = self._running.get(stream.key)
             if running is not None and running.stream is stream:
-                await self._end(running, EndReason.SHUTDOWN if self._closing else EndReason.PUBLISH_DONE)
+                await self._interrupt_or_end(running, EndReason.PUBLISH_DONE)
+
+    async def adopt(self, task: Task) -> bool:
+        """Go on with an INTERRUPTED task of an earlier run if its merge window is open still; the recorder knows it."""
+        async with self._exclusive(task.key):
+            if self._clock.now() >= _broke_at(task) + task.template.merge_seconds:
+                return False
+            self._wait_for_return(task)
+        return True
 
     def running(self) -> list[Task]:
         """The tasks that take tags now."""
         return [running.task for running in self._running.values()]
 
     async def close(self) -> None:
-        """Begin nothing more and end what is running."""
+        """Begin nothing more; end what is running. A task with a merge window stays open for the next start."""
         self._closing = True
-        for running in list(self._running.values()):
-            async with self._exclusive(running.stream.key):
-                await self._end(running, EndReason.SHUTDOWN)
+        for interrupted in self._interrupted.values():
+            for timer in interrupted.timers:
+                timer.cancel()
+        for key in list(self._running):
+            async with self._exclusive(key):
+                if (running := self._running.get(key)) is not None:
+                    await self._interrupt_or_end(running, EndReason.SHUTDOWN)
         for job in list(self._background):
             job.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -129,22 +150,30 @@ class Owner:
         async with self._exclusive(key):
             if self._closing:
                 raise ShuttingDown("the server is stopping; send START again when it is back")
+            if (busy := self._running.get(key) or self._interrupted.get(key)) is not None:
+                raise TaskExists(f"task {busy.task.id} is recording {key} already")
             stream = self._registry.get(key)
             if stream is None:
                 raise StreamNotLive(f"{key} is not being pushed; START after the PUBLISH notification")
-            if key in self._running:
-                raise TaskExists(f"task {self._running[key].task.id} is recording {key} already")
             await self._check_pause(key)
             return await self._begin(project_id, stream, template, self._key_frame_timeout)
 
-    async def _record_continuously(self, stream: Stream, template: Template) -> None:
+    async def _take_up(self, stream: Stream, template: Template | None) -> None:
+        """What a new push means for recording: go on with an interrupted task, begin a CONTINUOUS one, or nothing."""
+        key = stream.key
         try:
-            async with self._exclusive(stream.key):
-                await self._begin(template.project_id, stream, template, None)
+            async with self._exclusive(key):
+                if (interrupted := self._interrupted.get(key)) is not None:
+                    if template is not None and template.id == interrupted.task.template.id:
+                        await self._resume(stream, interrupted)
+                        return
+                    await self._end_interrupted(interrupted, EndReason.PUBLISH_DONE)
+                if template is not None and template.record_type is RecordType.CONTINUOUS:
+                    await self._begin(template.project_id, stream, template, None)
         except (StreamNotLive, TaskExists) as refused:
-            log.info("continuous_recording_not_begun", stream=str(stream.key), reason=refused.detail)
+            log.info("recording_not_begun", stream=str(key), reason=refused.detail)
         except Exception:
-            log.exception("continuous_recording_failed", stream=str(stream.key))
+            log.exception("recording_failed", stream=str(key))
 
     async def _check_pause(self, key: StreamKey) -> None:
         async with self._catalogue.read() as uow:
@@ -175,18 +204,13 @@ class Owner:
         except ResourceExists:
             raise TaskExists(f"a task is recording {key} already") from None
         try:
-            writer = self._spools.open(task.id, stream.publish.id)
+            running = self._attach(task, stream)
         except SpoolError as error:
             await self._fail(task, error.detail)
             raise
-        running = Running(task, stream, writer)
-        refused = asyncio.Event()
-        writer.on_failure = lambda _error: refused.set()
-        self.drain(key)
-        stream.attach(writer, self._clock.now())
-        self._spools.flush()
+        writer = running.writer
         try:
-            spooled = await _wait(writer.first_keyframe_written, timeout, unless=(gone, refused))
+            spooled = await self._first_key_frame(running, timeout)
         except BaseException:
             await self._give_up(running, "cancelled before the first key frame")
             raise
@@ -194,22 +218,67 @@ class Owner:
             await self._give_up(running, writer.failed.detail if writer.failed else "no key frame arrived")
             if writer.failed is not None:
                 raise writer.failed
-            if gone.is_set():
+            if gone.is_set() or timeout is None:
                 raise StreamNotLive(f"{key} ended before its first key frame arrived")
             raise NoKeyFrame(
                 f"{key} is live but sent no key frame within {timeout:.0f} s; shorten the encoder's key-frame interval"
             )
-        running.task = replace(task, state=next_task_state(task.state, TaskEvent.SPOOLED))
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(running.task)
-        self._running[key] = running
-        metrics.active_tasks.inc()
+        await self._recording(running, TaskEvent.SPOOLED)
         self._recorder.record(self._finishing.spec(running.task))
-        log.info("task_recording", stream=str(key), task=task.id, record_type=str(task.record_type))
+        return running.task
+
+    async def _resume(self, stream: Stream, interrupted: Interrupted) -> None:
+        """Go on with an interrupted task on a new push of its stream."""
+        task = interrupted.task
+        running = self._attach(task, stream)
+        spooled = await self._first_key_frame(running, None)
+        if spooled:
+            self._no_longer_waits(interrupted)
+            await self._recording(running, TaskEvent.RESUME)
+        else:
+            # The window goes on from where the push before broke; what came without a key frame is no recording.
+            stream.detach(running.writer)
+            await running.writer.close()
+
+    def _attach(self, task: Task, stream: Stream) -> Running:
+        """Let the tags of a stream go into the task's spool from its last key frame on; raises SpoolError."""
+        writer = self._spools.open(task.id, stream.publish.id)
+        self.drain(stream.key)
+        stream.attach(writer, self._clock.now())
+        self._spools.flush()
+        return Running(task, stream, writer)
+
+    async def _first_key_frame(self, running: Running, timeout: float | None) -> bool:
+        """Wait until the first key frame is on disk; False if that does not happen. Without timeout STOP ends it."""
+        key, writer = running.task.key, running.writer
+        refused, stopped = asyncio.Event(), asyncio.Event()
+        writer.on_failure = lambda _error: refused.set()
+        if timeout is None:
+            self._awaited[key] = stopped
+        try:
+            gone = self._gone.get(key)
+            unless = (refused, stopped, gone) if gone is not None else (refused, stopped)
+            return gone is not None and await _wait(writer.first_keyframe_written, timeout, unless=unless)
+        finally:
+            self._awaited.pop(key, None)
+
+    async def _recording(self, running: Running, event: TaskEvent) -> None:
+        """The task takes tags from now on."""
+        task = running.task = replace(
+            running.task,
+            state=next_task_state(running.task.state, event),
+            ended_at=None,
+            spool_end=None,
+        )
+        async with self._catalogue.write() as uow:
+            await uow.tasks.update(task)
+        self._running[task.key] = running
+        metrics.active_tasks.inc()
+        log.info("task_recording", stream=str(task.key), task=task.id, record_type=str(task.record_type))
+        writer = running.writer
         writer.on_failure = lambda error: self._spool_failed(running, error.detail)
         if writer.failed is not None:
             self._spool_failed(running, writer.failed.detail)
-        return running.task
 
     async def _give_up(self, running: Running, error: str) -> None:
         running.stream.detach(running.writer)
@@ -231,46 +300,121 @@ class Owner:
         log.warning("task_not_begun", stream=str(task.key), task=task.id, error=error)
 
     async def _stop(self, key: StreamKey) -> Task:
+        if (awaited := self._awaited.get(key)) is not None and key in self._interrupted:
+            awaited.set()  # else it would hold the stream until a key frame comes
+        elif awaited is not None:
+            raise NothingRecording(f"no command records {key}; its template records it as soon as a key frame comes")
         async with self._exclusive(key):
-            running = self._running.get(key)
-            if running is None:
+            interrupted, running = self._interrupted.get(key), self._running.get(key)
+            waiting = interrupted or running
+            if waiting is None:
                 raise NothingRecording(f"no task is recording {key}")
-            if running.task.record_type is not RecordType.COMMAND:
-                raise NothingRecording(f"{key} is recorded by a {running.task.record_type} template, not by command")
+            if waiting.task.record_type is not RecordType.COMMAND:
+                raise NothingRecording(f"{key} is recorded by a {waiting.task.record_type} template, not by command")
+            if interrupted is not None:
+                return await self._end_interrupted(interrupted, EndReason.STOP)
+            assert running is not None
             return await self._end(running, EndReason.STOP)
 
-    async def _end(self, running: Running, reason: EndReason) -> Task:
-        """Detach, close the spool, hand the task over to `finishing`. The caller holds the stream's lock."""
-        task = running.task
-        if self._running.get(task.key) is not running:
-            return task
-        self.drain(task.key)
-        running.stream.detach(running.writer)
-        stopped_at = self._clock.now()
-        end = await running.writer.close()
-        del self._running[task.key]
-        metrics.active_tasks.dec()
-        task = running.task = replace(
-            task,
-            state=next_task_state(task.state, TaskEvent.END),
-            ended_at=stopped_at,
-            end_reason=reason,
+    async def _interrupt_or_end(self, running: Running, reason: EndReason) -> None:
+        """The push of a task is over. The caller holds the stream's lock."""
+        if running.task.template.merge_seconds == 0:
+            await self._end(running, reason)
+            return
+        broke_at = running.stream.stats.last_media_at or self._clock.now()
+        end = await self._let_stream_go(running)
+        task = replace(
+            running.task,
+            state=next_task_state(running.task.state, TaskEvent.INTERRUPT),
+            ended_at=broke_at,
             spool_end=end,
         )
         async with self._catalogue.write() as uow:
             await uow.tasks.update(task)
-        self._recorder.finish(task.id, end)
+        log.info("task_interrupted", stream=str(task.key), task=task.id, window=task.template.merge_seconds)
+        self._wait_for_return(task)
+
+    def _wait_for_return(self, task: Task) -> None:
+        """Close the files of each format when its merge window has passed, and the task after the longest."""
+        assert task.spool_end is not None
+        interrupted = self._interrupted[task.key] = Interrupted(task, [])
+        if self._closing:
+            return
+        loop = asyncio.get_running_loop()
+        passed = self._clock.now() - _broke_at(task)
+        windows: dict[int, list[RecordFormat]] = {}
+        for record_format, config in task.template.formats.items():
+            windows.setdefault(config.merge_seconds, []).append(record_format)
+        longest = max(windows)
+        interrupted.timers.append(loop.call_later(max(0.0, longest - passed), self._window_passed, interrupted))
+        del windows[longest]
+        for window, formats in windows.items():
+            delay = max(0.0, window - passed)
+            timer = loop.call_later(delay, self._recorder.interrupt, task.id, task.spool_end, formats)
+            interrupted.timers.append(timer)
+
+    def _no_longer_waits(self, interrupted: Interrupted) -> None:
+        for timer in interrupted.timers:
+            timer.cancel()
+        self._interrupted.pop(interrupted.task.key, None)
+
+    def _window_passed(self, interrupted: Interrupted) -> None:
+        self._in_background(self._end_late(interrupted))
+
+    async def _end_late(self, interrupted: Interrupted) -> None:
+        if (awaited := self._awaited.get(interrupted.task.key)) is not None:
+            awaited.set()
+        async with self._exclusive(interrupted.task.key):
+            if self._interrupted.get(interrupted.task.key) is interrupted:
+                await self._end_interrupted(interrupted, EndReason.MERGE_WINDOW)
+
+    async def _end_interrupted(self, interrupted: Interrupted, reason: EndReason) -> Task:
+        """End a task whose push is over already. The caller holds the stream's lock."""
+        self._no_longer_waits(interrupted)
+        ended_at = self._clock.now() if reason is EndReason.STOP else interrupted.task.ended_at
+        return await self._ended(replace(interrupted.task, ended_at=ended_at), reason)
+
+    async def _end(self, running: Running, reason: EndReason) -> Task:
+        """Detach, close the spool, hand the task over to `finishing`. The caller holds the stream's lock."""
+        if self._running.get(running.task.key) is not running:
+            return running.task
+        stopped_at = self._clock.now()
+        end = await self._let_stream_go(running)
+        running.task = await self._ended(replace(running.task, ended_at=stopped_at, spool_end=end), reason)
+        return running.task
+
+    async def _let_stream_go(self, running: Running) -> SpoolPosition:
+        """Take what the publisher has sent so far, then no more; returns where the spool ends."""
+        self.drain(running.task.key)
+        running.stream.detach(running.writer)
+        end = await running.writer.close()
+        del self._running[running.task.key]
+        metrics.active_tasks.dec()
+        return end
+
+    async def _ended(self, task: Task, reason: EndReason) -> Task:
+        """No more tags will come: the rest is up to `finishing`."""
+        assert task.spool_end is not None
+        task = replace(task, state=next_task_state(task.state, TaskEvent.END), end_reason=reason)
+        async with self._catalogue.write() as uow:
+            await uow.tasks.update(task)
+        self._finishing.finish(task)
         log.info("task_ended", stream=str(task.key), task=task.id, reason=str(reason))
         return task
 
     def _spool_failed(self, running: Running, error: str) -> None:
         log.error("spool_failed", stream=str(running.task.key), task=running.task.id, error=error)
-        job = asyncio.create_task(self._end_failed(running))
-        self._background.add(job)
-        job.add_done_callback(self._background.discard)
+        self._in_background(self._end_failed(running))
+
+    def _in_background(self, job: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(job)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _let_go(self, task_id: str) -> None:
         """The recorder gave the task up: take the stream off it. Its row and spool are the caller's business."""
+        for interrupted in [each for each in self._interrupted.values() if each.task.id == task_id]:
+            self._no_longer_waits(interrupted)
         for running in [running for running in self._running.values() if running.task.id == task_id]:
             async with self._exclusive(running.task.key):
                 running.stream.detach(running.writer)
@@ -294,6 +438,12 @@ class Owner:
             lock, users = self._locks.pop(key)
             if users > 1:
                 self._locks[key] = (lock, users - 1)
+
+
+def _broke_at(task: Task) -> float:
+    """When the push of an INTERRUPTED task broke."""
+    assert task.ended_at is not None
+    return task.ended_at
 
 
 async def _wait(wanted: asyncio.Event, timeout: float | None, *, unless: tuple[asyncio.Event, ...]) -> bool:

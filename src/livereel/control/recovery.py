@@ -1,4 +1,7 @@
-"""At start-up: every task that this node left open is ended where its spool ends, and its files are finished."""
+"""At start-up: every task that this node left open goes on or is ended where its spool ends.
+
+A task whose merge window is still open waits for its stream again; the files of all others are finished.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -8,6 +11,7 @@ import structlog
 
 from livereel.catalogue.port import Catalogue
 from livereel.control.finishing import Finishing
+from livereel.control.owner import Owner
 from livereel.domain.clock import Clock
 from livereel.domain.recordings import EndReason, Task
 from livereel.domain.states import ACTIVE_TASK_STATES, TaskEvent, TaskState, next_task_state
@@ -23,6 +27,7 @@ async def recover(
     catalogue: Catalogue,
     recorder: RecorderSupervisor,
     finishing: Finishing,
+    owner: Owner,
     clock: Clock,
     node: str,
     spool_dir: Path,
@@ -30,29 +35,35 @@ async def recover(
     """Hand every open task of `node` to the recorder again; returns how many. May be repeated at any time."""
     async with catalogue.read() as uow:
         tasks = await uow.tasks.open(node=node)
-    for task in tasks:
-        end = await asyncio.to_thread(recovery.recover, spool_dir, task.id)
+    for found in tasks:
+        end = await asyncio.to_thread(recovery.recover, spool_dir, found.id)
         if end is None:
-            await _fail(catalogue, task, clock, "nothing was in the spool when the server stopped")
+            await _fail(catalogue, found, clock, "nothing was in the spool when the server stopped")
+            continue
+        written_at = await asyncio.to_thread(recovery.last_written_at, spool_dir, found.id)
+        ended_at = min(found.ended_at or written_at or clock.now(), clock.now())  # the clock may have been set back
+        task = replace(found, spool_end=end, ended_at=ended_at)
+        async with catalogue.read() as uow:
+            files = await uow.files.of_task(task.id)
+        recorder.record(finishing.spec(task, files))
+        if task.state is TaskState.RECORDING:
+            task = replace(task, state=next_task_state(task.state, TaskEvent.INTERRUPT))
+        if task.state is TaskState.INTERRUPTED and await owner.adopt(task):
+            await _save(catalogue, task)
+            log.info("task_waits_for_its_stream", stream=str(task.key), task=task.id)
             continue
         if task.state in ACTIVE_TASK_STATES:
-            written_at = await asyncio.to_thread(recovery.last_written_at, spool_dir, task.id)
-            ended = replace(
-                task,
-                state=next_task_state(task.state, TaskEvent.END),
-                ended_at=written_at or clock.now(),
-                end_reason=EndReason.RECOVERY,
-                spool_end=end,
-            )
-        else:
-            ended = replace(task, spool_end=end)
-        async with catalogue.write() as uow:
-            await uow.tasks.update(ended)
-            files = await uow.files.of_task(task.id)
-        recorder.record(finishing.spec(ended, files))
-        recorder.finish(task.id, end)
-        log.info("task_recovered", stream=str(task.key), task=task.id, was=str(task.state), files=len(files))
+            reason = EndReason.MERGE_WINDOW if task.template.merge_seconds else EndReason.RECOVERY
+            task = replace(task, state=next_task_state(task.state, TaskEvent.END), end_reason=reason)
+        await _save(catalogue, task)
+        finishing.finish(task)
+        log.info("task_recovered", stream=str(task.key), task=task.id, files=len(files))
     return len(tasks)
+
+
+async def _save(catalogue: Catalogue, task: Task) -> None:
+    async with catalogue.write() as uow:
+        await uow.tasks.update(task)
 
 
 async def _fail(catalogue: Catalogue, task: Task, clock: Clock, error: str) -> None:

@@ -16,6 +16,12 @@ class RecordType(StrEnum):
 
     CONTINUOUS = "CONTINUOUS_RECORD"  #: whenever a matching stream is pushed
     COMMAND = "COMMAND_RECORD"  #: only between START and STOP
+    PLAN = "PLAN_RECORD"  #: whenever the stream is pushed within a planned interval
+    ON_DEMAND = "ON_DEMAND_RECORD"  #: as the tenant's own service answers when the stream is pushed
+
+
+#: Types that templates may be given; the others are refused at the door.
+TEMPLATE_RECORD_TYPES = frozenset({RecordType.CONTINUOUS, RecordType.COMMAND})
 
 
 class RecordFormat(StrEnum):
@@ -31,6 +37,8 @@ RECORD_CYCLE_DEFAULT = 21_600  # what 0 means since 2024: 6 h (spec, contested f
 SLICE_MIN, SLICE_MAX, SLICE_DEFAULT = 2, 60, 10  # seconds
 MERGE_MAX = 300  # seconds; upper bound of console and Terraform provider
 MERGE_FOREVER = -1  # HLS only: go on with the previous file within 30 days
+MERGE_FOREVER_SECONDS = 30 * 86_400
+PRE_ROLL_MAX = 60.0  # seconds; ours: what a ring of a few hundred streams can hold
 PREFIX_MAX_LENGTH = 800  # ours: keeps object keys under the 1 024 bytes that S3 and OBS allow
 
 _FILE_DIRECTORY = "Record/{publish_domain}/{app}/{record_type}/{record_format}/{stream}_{file_start_time}"
@@ -58,6 +66,11 @@ class FormatConfig:
     slice_duration: int = SLICE_DEFAULT
     ts_prefix: str = DEFAULT_TS_PREFIX
 
+    @property
+    def merge_seconds(self) -> int:
+        """Longest interruption, in seconds, that stays in the same file."""
+        return MERGE_FOREVER_SECONDS if self.merge_window == MERGE_FOREVER else self.merge_window
+
     def __post_init__(self) -> None:
         if self.record_cycle and not RECORD_CYCLE_MIN <= self.record_cycle <= RECORD_CYCLE_MAX:
             raise InvalidParameter(
@@ -75,7 +88,11 @@ class FormatConfig:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One recording template. Times are Unix seconds."""
+    """One recording template. Times are Unix seconds.
+
+    `armed` and `pre_roll` are ours and off by default: START is accepted before the stream exists and holds across
+    reconnects until STOP or a limit, and the recording begins up to `pre_roll` seconds before START.
+    """
 
     id: str
     project_id: str
@@ -87,16 +104,27 @@ class Template:
     formats: dict[RecordFormat, FormatConfig]
     created_at: float
     updated_at: float
+    armed: bool = False
+    pre_roll: float = 0.0
 
     def __post_init__(self) -> None:
         check_domain(self.domain)
         check_app(self.app, wildcard=True)
         check_stream(self.stream, wildcard=True)
+        if not 0 <= self.pre_roll <= PRE_ROLL_MAX:
+            raise InvalidParameter(f"pre_roll must be 0 to {PRE_ROLL_MAX:.0f} seconds, not {self.pre_roll:g}")
+        if (self.armed or self.pre_roll) and self.record_type is not RecordType.COMMAND:
+            raise InvalidParameter(f"armed and pre_roll are for {RecordType.COMMAND} only")
         if not self.formats:
             raise InvalidParameter("record_format must name at least one of HLS, FLV, MP4")
         for record_format, config in self.formats.items():
             if config.merge_window == MERGE_FOREVER and record_format is not RecordFormat.HLS:
                 raise InvalidParameter("record_max_duration_to_merge_file -1 is for HLS only")
+
+    @property
+    def merge_seconds(self) -> int:
+        """Longest interruption, in seconds, that stays in the same recording: the longest of all formats."""
+        return max(config.merge_seconds for config in self.formats.values())
 
     def matches(self, key: StreamKey) -> bool:
         """True if this template covers `key`."""

@@ -1,7 +1,7 @@
 """A node without sockets and libav: real catalogue, spool, registry and store; a recorder that only takes notes."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,12 +48,16 @@ class NoteTaker:
     specs: dict[str, TaskSpec] = field(default_factory=dict)
     ends: dict[str, SpoolPosition] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
+    interruptions: list[tuple[str, SpoolPosition, list[RecordFormat]]] = field(default_factory=list)
 
     def record(self, spec: TaskSpec) -> None:
         self.specs[spec.task_id] = spec
 
     def finish(self, task_id: str, end: SpoolPosition) -> None:
         self.ends[task_id] = end
+
+    def interrupt(self, task_id: str, at: SpoolPosition, formats: list[RecordFormat]) -> None:
+        self.interruptions.append((task_id, at, formats))
 
     def forget(self, task_id: str) -> None:
         self.forgotten.append(task_id)
@@ -63,6 +67,7 @@ class NoteTaker:
 class Node:
     """Everything `control` works with."""
 
+    new_owner: Callable[[], Owner]
     root: Path
     catalogue: Catalogue
     clock: FakeClock
@@ -127,18 +132,22 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         endless_cycle=False,
     )
     finishing.attach(recorder)  # type: ignore[arg-type]
-    owner = Owner(
-        catalogue=catalogue,
-        registry=registry,
-        spools=spools,
-        recorder=recorder,  # type: ignore[arg-type]
-        finishing=finishing,
-        clock=clock,
-        new_id=new_id,
-        node="node-1",
-        spool_dir=tmp_path / "spool",
-        key_frame_timeout=1.0,
-    )
+
+    def make_owner() -> Owner:
+        return Owner(
+            catalogue=catalogue,
+            registry=registry,
+            spools=spools,
+            recorder=recorder,  # type: ignore[arg-type]
+            finishing=finishing,
+            clock=clock,
+            new_id=new_id,
+            node="node-1",
+            spool_dir=tmp_path / "spool",
+            key_frame_timeout=1.0,
+        )
+
+    owner = make_owner()
     cluster, woken = LocalCluster("node-1"), list[None]()
     cluster.serve(owner.handle)
     publishing = Publishing(
@@ -151,7 +160,16 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         default_domain="publish.livereel.internal",
         wake_dispatcher=lambda: woken.append(None),
     )
+
+    def new_owner() -> Owner:
+        """A restarted node: nothing of the old owner's memory is left."""
+        again = make_owner()
+        cluster.serve(again.handle)
+        publishing._owner = again
+        return again
+
     yield Node(
+        new_owner=new_owner,
         root=tmp_path,
         catalogue=catalogue,
         clock=clock,

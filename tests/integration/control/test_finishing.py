@@ -225,6 +225,7 @@ async def test_recovery_ends_open_tasks_where_their_spools_end(node: Node) -> No
             catalogue=node.catalogue,
             recorder=node.recorder,  # type: ignore[arg-type]
             finishing=node.finishing,
+            owner=node.owner,
             clock=node.clock,
             node="node-1",
             spool_dir=node.root / "spool",
@@ -248,6 +249,7 @@ async def test_recovery_fails_a_task_without_a_spool(node: Node) -> None:
         catalogue=node.catalogue,
         recorder=node.recorder,  # type: ignore[arg-type]
         finishing=node.finishing,
+        owner=node.owner,
         clock=node.clock,
         node="node-1",
         spool_dir=node.root / "spool",

@@ -1,0 +1,161 @@
+"""What an interruption of the push means for a recording, by merge window."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from livereel.control.recovery import recover
+from livereel.domain.errors import StreamNotLive, TaskExists
+from livereel.domain.recordings import EndReason, Task
+from livereel.domain.states import TaskState
+from livereel.domain.templates import RecordFormat, RecordType
+from livereel.spool.tail import SpoolTail
+from livereel.streams.stream import Stream
+from tests.integration.control.conftest import FRAME, HEADERS, KEY, KEY_FRAME, PROJECT, Node
+
+
+async def row(node: Node, task_id: str) -> Task:
+    async with node.catalogue.read() as uow:
+        task = await uow.tasks.get(task_id)
+    assert task is not None
+    return task
+
+
+async def until(node: Node, task_id: str, state: TaskState) -> Task:
+    async with asyncio.timeout(5):
+        while (task := await row(node, task_id)).state is not state:
+            await asyncio.sleep(0.02)
+    return task
+
+
+async def live(node: Node, *payloads: bytes) -> Stream:
+    stream = await node.push()
+    stream.feed(HEADERS, node.clock.now())
+    node.feed(stream, *payloads)
+    return stream
+
+
+async def test_a_stream_that_returns_in_time_goes_on_in_the_same_task(node: Node) -> None:
+    await node.template(merge_window=30)
+    stream = await live(node, KEY_FRAME, FRAME)
+    task_id = await node.recording.start(PROJECT, KEY)
+    await node.publishing.ended(stream, "gone")
+    assert (await row(node, task_id)).state is TaskState.INTERRUPTED
+    with pytest.raises(TaskExists):
+        await node.recording.start(PROJECT, KEY)
+    node.clock.advance(20)
+    await live(node, KEY_FRAME, FRAME)
+    task = await until(node, task_id, TaskState.RECORDING)
+    assert task.ended_at is None
+    assert await node.recording.stop(PROJECT, KEY) == task_id
+    tags = [tag for _, tag in SpoolTail(node.root / "spool", task_id, None).read(1 << 20)]
+    assert [tag.payload for tag in tags].count(KEY_FRAME) == 2
+    assert node.recorder.ends[task_id].segment == 2
+
+
+async def test_a_window_that_passes_ends_the_task_and_a_command_recording_stays_ended(node: Node) -> None:
+    await node.template(merge_window=1)
+    stream = await live(node, KEY_FRAME)
+    task_id = await node.recording.start(PROJECT, KEY)
+    await node.publishing.ended(stream, "gone")
+    task = await until(node, task_id, TaskState.FINISHING)
+    assert task.end_reason is EndReason.MERGE_WINDOW
+    await live(node, KEY_FRAME)
+    await asyncio.sleep(0.1)
+    assert node.owner.running() == []
+
+
+async def test_stop_during_an_interruption(node: Node) -> None:
+    await node.template(merge_window=30)
+    stream = await live(node, KEY_FRAME)
+    task_id = await node.recording.start(PROJECT, KEY)
+    await node.publishing.ended(stream, "gone")
+    assert await node.recording.stop(PROJECT, KEY) == task_id
+    assert (await row(node, task_id)).end_reason is EndReason.STOP
+    with pytest.raises(StreamNotLive):
+        await node.recording.start(PROJECT, KEY)
+
+
+async def test_stop_while_the_stream_is_back_without_a_key_frame(node: Node) -> None:
+    await node.template(merge_window=30)
+    stream = await live(node, KEY_FRAME)
+    task_id = await node.recording.start(PROJECT, KEY)
+    await node.publishing.ended(stream, "gone")
+    await node.push()
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(2):
+        assert await node.recording.stop(PROJECT, KEY) == task_id
+
+
+async def test_a_push_without_a_key_frame_leaves_the_window_open(node: Node) -> None:
+    await node.template(merge_window=30)
+    stream = await live(node, KEY_FRAME)
+    task_id = await node.recording.start(PROJECT, KEY)
+    await node.publishing.ended(stream, "gone")
+    empty = await node.push()
+    await asyncio.sleep(0.05)
+    await node.publishing.ended(empty, "gone")
+    assert (await row(node, task_id)).state is TaskState.INTERRUPTED
+    await live(node, KEY_FRAME)
+    await until(node, task_id, TaskState.RECORDING)
+
+
+async def test_shorter_windows_of_other_formats_close_their_files_first(node: Node) -> None:
+    template = await node.template(merge_window=30)
+    async with node.catalogue.write() as uow:
+        config = template.formats[RecordFormat.FLV]
+        formats = template.formats | {RecordFormat.MP4: replace(config, merge_window=0)}
+        await uow.templates.update(replace(template, formats=formats))
+    stream = await live(node, KEY_FRAME)
+    task_id = await node.recording.start(PROJECT, KEY)
+    await node.publishing.ended(stream, "gone")
+    await asyncio.sleep(0.05)
+    end = (await row(node, task_id)).spool_end
+    assert node.recorder.interruptions == [(task_id, end, [RecordFormat.MP4])]
+
+
+async def test_another_template_ends_the_old_recording(node: Node) -> None:
+    old = await node.template(RecordType.CONTINUOUS, merge_window=30)
+    stream = await live(node, KEY_FRAME)
+    while not node.owner.running():
+        await asyncio.sleep(0.01)
+    task_id = node.owner.running()[0].id
+    await node.publishing.ended(stream, "gone")
+    await node.templates.delete(PROJECT, old.id)
+    await node.template(RecordType.CONTINUOUS)
+    await live(node, KEY_FRAME)
+    await until(node, task_id, TaskState.FINISHING)
+    while not node.owner.running():
+        await asyncio.sleep(0.01)
+    assert node.owner.running()[0].id != task_id
+
+
+@pytest.mark.parametrize(("away", "goes_on"), [(20, True), (40, False)])
+async def test_a_restart_inside_the_window_goes_on(node: Node, away: float, goes_on: bool) -> None:
+    await node.template(merge_window=30)
+    stream = await live(node, KEY_FRAME)
+    task_id = await node.recording.start(PROJECT, KEY)
+    await node.publishing.ended(stream, "gone")
+    await node.owner.close()  # an orderly stop leaves the task open
+    assert (await row(node, task_id)).state is TaskState.INTERRUPTED
+    node.clock.advance(away)
+    again = node.new_owner()
+    await recover(
+        catalogue=node.catalogue,
+        recorder=node.recorder,  # type: ignore[arg-type]
+        finishing=node.finishing,
+        owner=again,
+        clock=node.clock,
+        node="node-1",
+        spool_dir=node.root / "spool",
+    )
+    if goes_on:
+        await live(node, KEY_FRAME)
+        await until(node, task_id, TaskState.RECORDING)
+        await node.recording.stop(PROJECT, KEY)
+        assert node.recorder.ends[task_id].segment == 2
+    else:
+        task = await row(node, task_id)
+        assert (task.state, task.end_reason) == (TaskState.FINISHING, EndReason.MERGE_WINDOW)
+    await again.close()
