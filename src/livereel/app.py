@@ -129,15 +129,6 @@ class Server:
         await asyncio.to_thread(shutil.rmtree, settings.work_dir(), ignore_errors=True)
         await recorder.start()
         self._stack.push_async_callback(recorder.stop)
-        await recover(
-            catalogue=catalogue,
-            recorder=recorder,
-            finishing=finishing,
-            clock=clock,
-            node=settings.node,
-            spool_dir=settings.spool_dir(),
-        )
-
         cluster = LocalCluster(settings.node)
         owner = Owner(
             catalogue=catalogue,
@@ -150,6 +141,15 @@ class Server:
             node=settings.node,
             spool_dir=settings.spool_dir(),
             key_frame_timeout=settings.recorder.first_key_frame_timeout,
+        )
+        await recover(
+            catalogue=catalogue,
+            recorder=recorder,
+            finishing=finishing,
+            owner=owner,
+            clock=clock,
+            node=settings.node,
+            spool_dir=settings.spool_dir(),
         )
         cluster.serve(owner.handle)
         publishing = Publishing(
