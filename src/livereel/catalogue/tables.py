@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -95,6 +96,90 @@ domains = Table(
     Column("enterprise_project_id", String, nullable=False),
     Column("pull_protocol", String, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("stream_backup", Boolean, nullable=False, server_default=false()),
+)
+
+domain_mappings = Table(
+    "domain_mappings",
+    metadata,
+    Column("pull_domain", String, primary_key=True),
+    Column("push_domain", String, nullable=False, index=True),
+    Column("project_id", String, nullable=False, index=True),
+)
+
+key_chains = Table(
+    "key_chains",
+    metadata,
+    Column("domain", String, primary_key=True),
+    Column("key", String, nullable=False),
+    Column("auth_type", String, nullable=False),
+    Column("timeout", Integer, nullable=False),
+)
+
+bucket_grants = Table(
+    "bucket_grants",
+    metadata,
+    Column("project_id", String, primary_key=True),
+    Column("bucket", String, primary_key=True),
+)
+
+stream_blocks = Table(
+    "stream_blocks",
+    metadata,
+    Column("domain", String, primary_key=True),
+    Column("app", String, primary_key=True),
+    Column("stream", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("resume_at", Double, nullable=False, index=True),
+    Column("created_at", Double, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("domain", String, primary_key=True),
+    Column("app", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("interval", Integer, nullable=False),
+    Column("write_mode", Integer, nullable=False),
+    Column("address", JSON, nullable=False),
+    Column("auth_key", String, nullable=False),
+    Column("callback_on", Boolean, nullable=False),
+    Column("callback_url", Text, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("object_format", String, nullable=False),
+    Column("access_protocol", String, nullable=False),
+    Column("access_domain", String, nullable=False),
+)
+
+pull_tasks = Table(
+    "pull_tasks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("source_type", String, nullable=False),
+    Column("source_urls", JSON, nullable=False),
+    Column("region", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("stream", String, nullable=False),
+    Column("start_at", Double, nullable=False),
+    Column("end_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("destination_url", Text, nullable=False),
+    Column("push_args", Text, nullable=False),
+    Column("callback_url", Text, nullable=False),
+    Column("callback_events", JSON, nullable=False),
+    Column("loop_time", Integer, nullable=False),
+    Column("refresh_type", String, nullable=False),
+    Column("start_index", Integer, nullable=False),
+    Column("start_time", Double, nullable=False),
+    Column("backup_source_type", String),
+    Column("backup_source_urls", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("error", Text),
+    Index("ix_pull_tasks_listing", "project_id", "created_at", "id"),
+    Index("ix_pull_tasks_state", "state", "start_at"),
 )
 
 templates = Table(
@@ -110,6 +195,8 @@ templates = Table(
     Column("formats", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
+    Column("armed", Boolean, nullable=False, server_default=false()),
+    Column("pre_roll", Double, nullable=False, server_default=text("0")),
     # Two templates of the same scope would leave open which of them decides over a stream.
     Index("uq_templates_scope", "domain", "app", "stream", unique=True),
     Index("ix_templates_listing", "project_id", "created_at", "id"),
@@ -122,6 +209,23 @@ notifications = Table(
     Column("url", String, nullable=False),
     Column("key", String, nullable=False),
     Column("call_back_area", String, nullable=False),
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("domain", String, nullable=False, unique=True),
+    Column("app", String, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("sign_type", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("on_demand_url", Text, nullable=False),
+    Index("ix_callbacks_listing", "project_id", "created_at", "id"),
 )
 
 tasks = Table(
@@ -145,6 +249,10 @@ tasks = Table(
     Column("error", Text),
     # The stream key while the task is active, else NULL: the database itself allows one active task per stream.
     Column("active_key", String, unique=True),
+    Column("armed", Boolean, nullable=False, server_default=false()),
+    Column("pre_roll", Double, nullable=False, server_default=text("0")),
+    Column("deadline", Double),
+    Column("plan_id", String),
     Index("ix_tasks_listing", "started_at", "id"),
     Index("ix_tasks_project_listing", "project_id", "started_at", "id"),
     Index("ix_tasks_node", "node", "state", "started_at"),
@@ -187,6 +295,43 @@ files = Table(
     # Listing and counting read one of these two from end to end without touching the table: hence all filter columns.
     Index("ix_files_listing", "project_id", "started_at", "job_id", "state", "record_type", "domain", "app", "stream"),
     Index("ix_files_stream", "project_id", "domain", "app", "stream", "started_at", "job_id", "state", "record_type"),
+    # Counting without a filter by name reads all entries of a project: short ones make that a third of the time.
+    Index("ix_files_count", "project_id", "state", "started_at"),
+)
+
+slices = Table(
+    "slices",
+    metadata,
+    Column("job_id", ForeignKey("files.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("object_key", String, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double, nullable=False),
+    Column("duration", Double, nullable=False),
+    Column("size", BigInteger, nullable=False),
+)
+
+plan_tasks = Table(
+    "plan_tasks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("domain", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("stream", String, nullable=False),
+    Column("start_at", Double, nullable=False),
+    Column("end_at", Double, nullable=False),
+    Column("template_id", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("stop_at", Double),
+    Column("recording_task_id", String),
+    Index("ix_plan_tasks_listing", "project_id", "start_at", "id"),
+    Index(
+        "ix_plan_tasks_open",
+        "start_at",
+        sqlite_where=text("stop_at IS NULL"),
+        postgresql_where=text("stop_at IS NULL"),
+    ),
 )
 
 outbox = Table(
@@ -213,6 +358,7 @@ outbox = Table(
         postgresql_where=text("state = 'pending'"),
     ),
     Index("ix_outbox_state", "state", "id"),
+    Index("ix_outbox_project", "project_id", "id"),
     sqlite_autoincrement=True,  # an id that was given out never comes back: channels are ordered by it
 )
 

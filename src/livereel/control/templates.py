@@ -7,7 +7,14 @@ from livereel.catalogue.port import Catalogue, Page, UnitOfWork
 from livereel.domain.clock import Clock
 from livereel.domain.errors import InvalidParameter, ResourceNotFound, UnknownDomain
 from livereel.domain.naming import check_object_key, check_prefix
-from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, Template
+from livereel.domain.templates import (
+    TEMPLATE_RECORD_TYPES,
+    FormatConfig,
+    ObsAddress,
+    RecordFormat,
+    RecordType,
+    Template,
+)
 from livereel.domain.tenancy import DomainType
 from livereel.storage.port import Stores
 
@@ -88,6 +95,8 @@ class TemplateService:
     def _build(
         self, template_id: str, project_id: str, new: NewTemplate, *, created_at: float, updated_at: float
     ) -> Template:
+        if new.record_type not in TEMPLATE_RECORD_TYPES:
+            raise InvalidParameter(f"record_type {new.record_type} is not supported for templates")
         for record_format, config in new.formats.items():
             check_prefix(config.record_prefix)
             if record_format is RecordFormat.HLS:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from livereel.domain.errors import InvalidParameter
 from livereel.domain.keys import StreamKey
 from livereel.domain.states import FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType, Template
@@ -26,6 +27,8 @@ class EndReason(StrEnum):
     MERGE_WINDOW = "merge_window"  #: the stream did not come back in time
     RECOVERY = "recovery"  #: the server stopped or died; ended at the next start
     SHUTDOWN = "shutdown"  #: orderly stop of the server
+    PLAN_END = "plan_end"  #: the planned interval ended, or the plan was deleted
+    ARMED_LIMIT = "armed_limit"  #: an armed START reached its limit before STOP
     SPOOL_FAILED = "spool_failed"  #: the spool could not be written any more
 
 
@@ -55,7 +58,11 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One recording from START (or publish) to its end."""
+    """One recording from START (or publish) to its end.
+
+    `armed` and `pre_roll` (seconds) are what this START asked for. `deadline` is when the task ends by itself: the end
+    of the open merge window, of the planned interval or of an armed START. `plan_id` names the plan that began it.
+    """
 
     id: str
     project_id: str
@@ -70,6 +77,10 @@ class Task:
     spool_end: SpoolPosition | None = None
     completed_at: float | None = None
     error: str | None = None
+    armed: bool = False
+    pre_roll: float = 0.0
+    deadline: float | None = None
+    plan_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +116,92 @@ class RecordFile:
     sha256: str | None = None
     report: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One stored TS slice of an HLS record file: what `record/indexes` lists. `size` is bytes."""
+
+    job_id: str
+    sequence: int  # from 0, within the file
+    object_key: str
+    started_at: float
+    ended_at: float
+    duration: float
+    size: int
+
+
+# Limits of schedule/record/tasks (spec huawei-live-recording.md section 7), seconds.
+PLAN_MAX_SPAN = 24 * 3600.0
+PLAN_MAX_AHEAD = 7 * 86_400.0
+PLAN_LIST_MAX_SPAN = 7 * 86_400.0
+PLAN_LIST_MAX_AGE = 90 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTask:
+    """A planned recording: the stream is recorded with the template if it is pushed within the interval.
+
+    `stop_at` is when the plan ended by itself or was deleted, None while it is in force. `recording_task_id` is the
+    latest recording that it began.
+    """
+
+    id: str
+    project_id: str
+    key: StreamKey
+    start_at: float
+    end_at: float
+    template_id: str
+    created_at: float
+    stop_at: float | None = None
+    recording_task_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.end_at <= self.start_at:
+            raise InvalidParameter("end_time must be after start_time")
+        if self.end_at - self.start_at > PLAN_MAX_SPAN:
+            raise InvalidParameter("end_time may be at most 24 hours after start_time")
+
+
+def check_plan_end(end_at: float, now: float) -> float:
+    """Return `end_at` if a plan made `now` may end then; raises InvalidParameter."""
+    if end_at <= now:
+        raise InvalidParameter("end_time must be in the future")
+    if end_at >= now + PLAN_MAX_AHEAD:
+        raise InvalidParameter("end_time must be less than 7 days ahead")
+    return end_at
+
+
+def plan_list_window(start: float | None, end: float, now: float) -> tuple[float, float]:
+    """The interval within which listed plans must lie; without `start` the longest one. Raises InvalidParameter."""
+    if start is None:
+        start = end - PLAN_LIST_MAX_SPAN
+    elif start < now - PLAN_LIST_MAX_AGE:
+        raise InvalidParameter("start_time may be at most 90 days ago")
+    if end <= start:
+        raise InvalidParameter("end_time must be after start_time")
+    if end < now - PLAN_LIST_MAX_AGE:
+        raise InvalidParameter("end_time may be at most 90 days ago")
+    if end - start > PLAN_LIST_MAX_SPAN:
+        raise InvalidParameter("end_time may be at most 7 days after start_time")
+    return start, end
+
+
+INDEX_MAX_SPAN = 12 * 3600.0  # seconds (spec huawei-live-recording.md section 5)
+INDEX_MAX_AGE = 30 * 86_400.0
+
+
+def check_index_window(start: float, end: float, now: float) -> tuple[float, float]:
+    """Return (`start`, `end`) if `record/indexes` may be asked for it; raises InvalidParameter.
+
+    `end` may lie ahead: the newest pages ask only that it is after the start.
+    """
+    if start > now:
+        raise InvalidParameter("start_time may not be later than now")
+    if start < now - INDEX_MAX_AGE:
+        raise InvalidParameter("start_time may be at most 30 days ago")
+    if end <= start:
+        raise InvalidParameter("end_time must be after start_time")
+    if end - start > INDEX_MAX_SPAN:
+        raise InvalidParameter("end_time may be at most 12 hours after start_time")
+    return start, end

@@ -20,10 +20,21 @@ def plain_engine(url: str) -> Engine:
 def definitions(connection: Connection) -> dict[str, set[str]]:
     """The parts of each CREATE statement by name; the order of columns and spaces do not matter."""
     statement = text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
-    return {
-        name: {re.sub(r"\s+", " ", part).strip() for part in re.split(r",\s*\n|\n", sql)}
-        for name, sql in connection.execute(statement)
-    }
+    return {name: parts_of(re.sub(r"\s+", " ", sql)) for name, sql in connection.execute(statement)}
+
+
+def parts_of(sql: str) -> set[str]:
+    """A statement split at the commas of its outermost parentheses: columns that came later have no line of their own."""
+    depth, parts = 0, [""]
+    for character in sql:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 1:
+            parts.append("")
+        else:
+            parts[-1] += character
+    head, _, first = parts[0].partition("(")
+    last, _, tail = parts[-1].rpartition(")") if len(parts) > 1 else (first, "", "")
+    return {part.strip() for part in (head, first, *parts[1:-1], last, tail)}
 
 
 def differences(connection: Connection) -> list[object]:

@@ -21,6 +21,7 @@ from livereel.domain.templates import (
     DEFAULT_TS_PREFIX,
     PREFIX_MAX_LENGTH,
     SLICE_DEFAULT,
+    TEMPLATE_RECORD_TYPES,
     FormatConfig,
     ObsAddress,
     RecordFormat,
@@ -259,7 +260,7 @@ class DomainUpdateBody(_Body):
 
 def is_recorded(record_type: str) -> bool:
     """True for the record types that templates may have."""
-    return record_type in set(RecordType)
+    return record_type in TEMPLATE_RECORD_TYPES
 
 
 def _record_type(given: str | None) -> RecordType:

@@ -224,6 +224,10 @@ def _task_row(task: Task) -> dict[str, Any]:
         "spool_end_offset": task.spool_end.offset if task.spool_end else None,
         "completed_at": task.completed_at,
         "error": task.error,
+        "armed": task.armed,
+        "pre_roll": task.pre_roll,
+        "deadline": task.deadline,
+        "plan_id": task.plan_id,
         "active_key": str(task.key) if task.state in ACTIVE_TASK_STATES else None,
     }
 
@@ -244,6 +248,10 @@ def _task(row: Mapping[Any, Any]) -> Task:
         spool_end=None if segment is None else SpoolPosition(segment, row["spool_end_offset"]),
         completed_at=row["completed_at"],
         error=row["error"],
+        armed=row["armed"],
+        pre_roll=row["pre_roll"],
+        deadline=row["deadline"],
+        plan_id=row["plan_id"],
     )
 
 
