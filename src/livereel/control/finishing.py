@@ -168,6 +168,19 @@ class Finishing:
             async with self._catalogue.write() as uow:
                 await uow.files.add(file)
         self._files[file.job_id] = file
+        await self._trim(task)
+
+    async def _trim(self, task: Task) -> None:
+        """Free the part of the spool that no unfinished file needs: a stream may be recorded for weeks."""
+        latest: dict[RecordFormat, RecordFile] = {}
+        for file in self._files.values():
+            if file.task_id == task.id and file.sequence >= latest.get(file.format, file).sequence:
+                latest[file.format] = file
+        if len(latest) < len(task.template.formats):
+            return
+        needed = [file.start.segment for file in latest.values() if file.state is not FileState.FAILED]
+        if needed and min(needed) > 1:
+            await asyncio.to_thread(recovery.trim, self._spool_dir, task.id, min(needed))
 
     async def _file_finished(self, task: Task, event: FileFinished) -> None:
         file = self._files[event.job_id]

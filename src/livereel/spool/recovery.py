@@ -56,6 +56,21 @@ def remove(directory: Path, task_id: str) -> None:
         raise SpoolError(f"spool {task_dir} cannot be removed: {error}") from error
 
 
+def trim(directory: Path, task_id: str, before: int) -> int:
+    """Delete the segments with a number below `before`: what was made of them is stored. Returns how many went.
+
+    The numbers of the rest stay, and so do all positions in them. Raises SpoolError.
+    """
+    task_dir = task_directory(directory, task_id)
+    gone = [segment for segment in segments(task_dir) if segment < before]
+    try:
+        for segment in gone:
+            segment_path(task_dir, segment).unlink(missing_ok=True)
+    except OSError as error:
+        raise SpoolError(f"spool {task_dir} cannot be trimmed: {error}") from error
+    return len(gone)
+
+
 def last_written_at(directory: Path, task_id: str) -> float | None:
     """Unix time at which the spool was last appended to, None when there is none. `recover` does not change it."""
     task_dir = task_directory(directory, task_id)

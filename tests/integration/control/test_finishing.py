@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -255,3 +256,18 @@ async def test_recovery_fails_a_task_without_a_spool(node: Node) -> None:
         spool_dir=node.root / "spool",
     )
     assert (await row(node, task.id)).state is TaskState.FAILED
+
+
+async def test_the_spool_of_stored_files_goes_while_the_recording_goes_on(node: Node) -> None:
+    await node.template()
+    stream = await node.push()
+    stream.feed(HEADERS, node.clock.now())
+    node.feed(stream, KEY_FRAME, FRAME)
+    task = await row(node, await node.recording.start(PROJECT, KEY))
+    spool = node.root / "spool" / task.id
+    for segment in (2, 3):
+        (spool / f"{segment:06}.flv").write_bytes(b"later")
+    await report(node, started(task), finished(node, task))
+    assert len(list(spool.iterdir())) == 3
+    await report(node, replace(started(task, sequence=1), start=SpoolPosition(3, 200)))
+    assert [path.name for path in spool.iterdir()] == ["000003.flv"]
