@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,18 +167,18 @@ class LiveServer:
     def log_text(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """The log's lines of one event."""
-        lines = []
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The lines of its log."""
         for line in self.log_text().splitlines():
             with contextlib.suppress(json.JSONDecodeError):
-                lines.append(json.loads(line))
-        return [line for line in lines if isinstance(line, dict) and line.get("event") == name]
+                yield json.loads(line)
 
     def check_log(self) -> None:
-        """No traceback, and no secret key."""
+        """No exception that nobody expected, and no secret key."""
         text = self.log_text()
         assert "Traceback (most recent call last)" not in text, text[-6000:]
+        caught = [event for event in self.events() if "exception" in event]
+        assert not caught, json.dumps(caught[0], indent=1)[:6000]
         assert self.credentials is None or self.credentials.secret not in text
 
     # -- how it is reached
