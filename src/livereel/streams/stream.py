@@ -76,14 +76,22 @@ class Stream:
         else:
             self._pass_on(tags[start:] if start else tags, now)
 
-    def attach(self, sink: TagSink, now: float) -> None:
-        """Give `sink` the tags from the last key frame on, or from the next one when there is none in the ring."""
-        ring = self._ring
-        if ring.tags:
-            sink.begin(ring.headers, ring.wall)
-            sink.append(ring.tags, ring.wall)
+    def keep(self, seconds: float) -> None:
+        """Keep the last `seconds` while nothing takes the tags, for recordings that begin in the past."""
+        self._ring.seconds = seconds
+
+    def attach(self, sink: TagSink, now: float, pre_roll: float = 0.0) -> None:
+        """Give `sink` the tags from the last key frame on, or from the next one when there is none in the ring.
+
+        With `pre_roll` (seconds) from the last key frame before that time ago, as far as `keep` reached back.
+        """
+        groups = self._ring.since(now - pre_roll)
+        if groups:
+            sink.begin(groups[0].headers, groups[0].wall)
+            for group in groups:
+                sink.append(group.tags, group.wall)
             self._sinks.append(sink)
-            ring.clear()
+            self._ring.clear()
         else:
             self._waiting.append(sink)
 
