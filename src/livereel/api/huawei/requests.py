@@ -93,22 +93,26 @@ Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=LIMIT_MAX)
 AnyRecordType = Literal["CONTINUOUS_RECORD", "COMMAND_RECORD", "PLAN_RECORD", "ON_DEMAND_RECORD"]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """Base of all bodies: strict about JSON types, unknown members ignored."""
+
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class _Query(BaseModel):
+class Query(BaseModel):
+    """Base of all queries."""
+
     model_config = ConfigDict(extra="ignore")
 
 
 # -- record/control
 
 
-class ControlQuery(_Query):
+class ControlQuery(Query):
     action: Literal["START", "STOP"]
 
 
-class ControlBody(_Body):
+class ControlBody(Body):
     publish_domain: DomainName
     app: AppName
     stream: StreamName
@@ -117,13 +121,13 @@ class ControlBody(_Body):
 # -- record/rules
 
 
-class ObsAddr(_Body):
+class ObsAddr(Body):
     bucket: Annotated[Text, Field(min_length=1, max_length=TEXT_MAX)]
     location: Annotated[Text, Field(min_length=1, max_length=TEXT_MAX)]
     object: Annotated[Text | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
 
 
-class FileConfig(_Body):
+class FileConfig(Body):
     """`flv_config` and `mp4_config`."""
 
     record_cycle: int
@@ -136,7 +140,7 @@ class HlsConfig(FileConfig):
     record_slice_duration: int | None = None
 
 
-class RecordConfig(_Body):
+class RecordConfig(Body):
     record_format: Annotated[list[Literal["HLS", "FLV", "MP4"]], Field(min_length=1)]
     obs_addr: ObsAddr
     hls_config: HlsConfig | None = None
@@ -144,7 +148,7 @@ class RecordConfig(_Body):
     mp4_config: FileConfig | None = None
 
 
-class RuleBody(_Body):
+class RuleBody(Body):
     publish_domain: DomainName
     app: AppName
     stream: StreamName
@@ -170,7 +174,7 @@ class RuleBody(_Body):
         )
 
 
-class RuleListQuery(_Query):
+class RuleListQuery(Query):
     publish_domain: Filter = None
     app: Filter = None
     stream: Filter = None
@@ -182,7 +186,7 @@ class RuleListQuery(_Query):
 # -- record/contents
 
 
-class ContentsQuery(_Query):
+class ContentsQuery(Query):
     start_time: Time
     end_time: Annotated[Time | None, BeforeValidator(_empty_is_absent)] = None
     publish_domain: Filter = None
@@ -213,11 +217,11 @@ class ContentsQuery(_Query):
 # -- notifications/publish
 
 
-class DomainQuery(_Query):
+class DomainQuery(Query):
     domain: DomainName
 
 
-class NotificationBody(_Body):
+class NotificationBody(Body):
     url: Annotated[Text, Field(min_length=1, max_length=URL_MAX, pattern=r"^https?://[^\s/?#]+")]
     auth_sign_key: Annotated[Text | None, Field(min_length=AUTH_SIGN_KEY_MIN, max_length=AUTH_SIGN_KEY_MAX)] = None
     call_back_area: Literal["mainland_china", "outside_mainland_china"] | None = None
@@ -226,7 +230,7 @@ class NotificationBody(_Body):
 # -- domain
 
 
-class NewDomainBody(_Body):
+class NewDomainBody(Body):
     domain: DomainName
     domain_type: Literal["push", "pull"]
     region: Annotated[Text, Field(min_length=1, max_length=TEXT_MAX)]
@@ -247,12 +251,12 @@ class NewDomainBody(_Body):
         )
 
 
-class DomainListQuery(_Query):
+class DomainListQuery(Query):
     domain: Filter = None
     enterprise_project_id: Filter = None
 
 
-class DomainUpdateBody(_Body):
+class DomainUpdateBody(Body):
     domain: DomainName
     status: Literal["on", "off"] | None = None
     enterprise_project_id: Annotated[Text | None, Field(max_length=TEXT_MAX)] = None
