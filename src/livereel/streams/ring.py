@@ -60,7 +60,7 @@ class KeyFrameRing:
             groups.popleft()
 
     def since(self, wall: float) -> list[Group]:
-        """The groups from `wall` (Unix time) on: the last key frame at or before it is the first; at least the newest."""
+        """The groups from the last key frame at or before `wall` (Unix time) on; at least the newest."""
         groups = [group for group in self._groups if group.tags]
         first = max((index for index, group in enumerate(groups) if group.wall <= wall), default=0)
         return groups[first:]
