@@ -112,7 +112,7 @@ class Worker:
         now = self._monotonic()
         match command["command"]:
             case "record":
-                self._record(TaskSpec.from_json(command["spec"]), now)
+                self._record(command["spec"], now)
             case "finish":
                 if (known := self._tasks.get(command["task_id"])) is not None and not known.done:
                     known.finish_at(SpoolPosition(*command["end"]), now)
@@ -129,14 +129,15 @@ class Worker:
             case other:
                 log.warning("unknown_command", command=other)
 
-    def _record(self, spec: TaskSpec, now: float) -> None:
+    def _record(self, spec: dict[str, Any], now: float) -> None:
+        task_id = spec["task_id"]
         try:
-            self._tasks[spec.task_id] = TaskRecorder(spec, self._hasher, self._wake, now)
-        except Exception as error:  # one spec that cannot be used must not cost the other tasks their worker
-            log.exception("task_not_begun", task=spec.task_id)
-            self._send([to_json(TaskFailed(spec.task_id, f"cannot be begun: {type(error).__name__}: {error}"))])
+            self._tasks[task_id] = TaskRecorder(TaskSpec.from_json(spec), self._hasher, self._wake, now)
+        except Exception as error:  # a spec that cannot be used must not cost the other tasks their worker
+            log.exception("task_not_begun", task=task_id)
+            self._send([to_json(TaskFailed(task_id, f"cannot be begun: {type(error).__name__}: {error}"))])
         else:
-            self._due[spec.task_id] = now
+            self._due[task_id] = now
 
     def _send(self, lines: list[str]) -> None:
         data = memoryview("".join(line + "\n" for line in lines).encode())
