@@ -143,6 +143,12 @@ class Connection:
         if self.phase not in (Phase.LINGERING, Phase.CLOSED):
             self._guarded(lambda: self._act(self._session.shutdown(reason)))
 
+    def cut(self, reason: str) -> None:
+        """Read what is there, end the publish, tell the encoder why and close."""
+        self.drain()
+        if self.phase is Phase.PUBLISHING:
+            self._guarded(lambda: self._act(self._session.cut(reason)))
+
     def abort(self) -> None:
         """Close at once; the publish ends."""
         if self.phase is not Phase.CLOSED:

@@ -52,8 +52,8 @@ class IngestServer:
         self._on_sweep = on_sweep
         self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
-        self._publishing: dict[StreamKey, Connection] = {}
-        self._endings: set[asyncio.Task[None]] = set()
+        self._publishing: dict[StreamKey, list[Connection]] = {}  # in order of arrival
+        self._endings: dict[asyncio.Task[None], StreamKey] = {}
         self._emptied = asyncio.Event()
         self._pump = Pump(
             interval=self._config.sweep_interval,
@@ -108,17 +108,25 @@ class IngestServer:
         await self._all_ended()
 
     def drain(self, key: StreamKey) -> None:
-        """Read and feed what the publisher of `key` has sent so far: for "from now on" and "until now"."""
-        connection = self._publishing.get(key)
-        if connection is not None:
+        """Read and feed what the publishers of `key` have sent so far: for "from now on" and "until now"."""
+        for connection in list(self._publishing.get(key, ())):
             connection.drain()
+
+    async def cut(self, key: StreamKey, reason: str) -> None:
+        """End all pushes of `key`, tell their encoders why, and return when admission has been told of every end."""
+        # The last to arrive goes first: it must not take over from those before it.
+        for connection in reversed(self._publishing.get(key, [])):
+            connection.cut(reason)
+        endings = [ending for ending, of in self._endings.items() if of == key]
+        if endings:
+            await asyncio.wait(endings)
 
     # --- `connection.Hub`
 
     def publishing(self, connection: Connection) -> None:
         """See `connection.Hub`."""
         if connection.stream is not None:
-            self._publishing[connection.stream.key] = connection
+            self._publishing.setdefault(connection.stream.key, []).append(connection)
             self._pump.add(connection)
 
     def ready(self, connection: Connection) -> None:
@@ -128,11 +136,12 @@ class IngestServer:
     def unpublished(self, connection: Connection, stream: Stream, reason: str) -> None:
         """See `connection.Hub`."""
         self._pump.remove(connection)
-        if self._publishing.get(stream.key) is connection:
-            del self._publishing[stream.key]
+        others = [other for other in self._publishing.pop(stream.key, ()) if other is not connection]
+        if others:
+            self._publishing[stream.key] = others
         ending = asyncio.get_running_loop().create_task(self._ended(stream, reason))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+        self._endings[ending] = stream.key
+        ending.add_done_callback(self._endings.pop)
 
     def closed(self, connection: Connection) -> None:
         """See `connection.Hub`."""

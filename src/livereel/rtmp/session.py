@@ -131,13 +131,13 @@ class Session:
             self._status(_FAILURE, "NetStream.Publish.BadName", reason)
             self._events.append(Closed(reason))
 
+    def cut(self, reason: str) -> list[Event]:
+        """End the publish against the encoder's will, tell it why, and close."""
+        return self._hang_up("NetStream.Publish.Denied", reason)
+
     def shutdown(self, reason: str) -> list[Event]:
         """Tell the peer that we close, and why."""
-        if self.state not in OVER:
-            if self.state not in SHAKING_HANDS:
-                self._status(_FAILURE, "NetConnection.Connect.Closed", reason)
-            self._close(Input.SHUTDOWN, reason)
-        return self._collect()
+        return self._hang_up("NetConnection.Connect.Closed", reason)
 
     def disconnect(self, reason: str = "the peer closed the connection") -> list[Event]:
         """The connection is gone; whatever was read from it has been passed to `receive` before."""
@@ -146,6 +146,13 @@ class Session:
         return self._collect()
 
     # --- the machine
+
+    def _hang_up(self, code: str, reason: str) -> list[Event]:
+        if self.state not in OVER:
+            if self.state not in SHAKING_HANDS:
+                self._status(_FAILURE, code, reason)
+            self._close(Input.SHUTDOWN, reason)
+        return self._collect()
 
     def _step(self, what: Input, reason: str) -> None:
         previous = self.state

@@ -131,6 +131,29 @@ async def test_shutdown_drains_and_tells_the_publisher(tmp_path: Path) -> None:
             await publisher(rec, "late").start()
 
 
+async def test_a_cut_push_ends_with_its_reason_and_may_come_back(tmp_path: Path) -> None:
+    tags = show(2)
+    async with recorder(tmp_path, IngestConfig(sweep_interval=60, low_water=0)) as rec:
+        client = publisher(rec, "cam")
+        await client.start()
+        await asyncio.sleep(0.05)
+        await client.push(tags, speed=0)
+        async with asyncio.timeout(5):
+            while unsent(client._writer.get_extra_info("socket")):
+                await asyncio.sleep(0.001)
+        stream = await rec.live("cam")
+        await rec.server.cut(stream.key, "no more of this")
+        assert rec.ends == {"cam": "no more of this"}  # and not some time later
+        assert rec.spooled("cam") == media(tags)
+        with pytest.raises(PublishFailed) as told:
+            await client._wait_for("nothing", 0)
+        assert (told.value.code, told.value.description) == ("NetStream.Publish.Denied", "no more of this")
+        await client.wait_closed()
+        await rec.server.cut(stream.key, "nobody is there, and no harm")
+        async with publisher(rec, "cam"):
+            await rec.live("cam")
+
+
 async def test_a_second_publisher_is_told_bad_name_and_the_first_goes_on(tmp_path: Path, config: IngestConfig) -> None:
     tags = show(4)
     async with recorder(tmp_path, config) as rec:

@@ -444,6 +444,17 @@ def test_shutdown_tells_the_peer():
     assert fresh.outgoing() == b""
 
 
+def test_a_cut_publish_ends_with_a_status_of_its_stream():
+    live, client = publishing()
+    live.receive(client.media(TAGS[:1]), 0.1)
+    reason = "the stream may not be pushed before 2026-08-01T00:00:00Z"
+    assert live.cut(reason) == [PublishEnded(reason), Closed(reason)]
+    (status,) = said(live)
+    assert status[0] == "onStatus"
+    assert status[3] == {"level": "error", "code": "NetStream.Publish.Denied", "description": reason}
+    assert live.cut(reason) == []
+
+
 def test_a_peer_that_announces_tiny_chunks_is_served():
     live, client = publishing(publisher(chunk_size=1))
     assert media(live.receive(client.media(TAGS), 0.1)) == TAGS
