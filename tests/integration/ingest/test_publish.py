@@ -149,6 +149,7 @@ async def test_a_cut_push_ends_with_its_reason_and_may_come_back(tmp_path: Path)
             await client._wait_for("nothing", 0)
         assert (told.value.code, told.value.description) == ("NetStream.Publish.Denied", "no more of this")
         await client.wait_closed()
+        client.abort()
         await rec.server.cut(stream.key, "nobody is there, and no harm")
         async with publisher(rec, "cam"):
             await rec.live("cam")
