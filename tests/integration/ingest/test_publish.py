@@ -151,8 +151,10 @@ async def test_a_cut_push_ends_with_its_reason_and_may_come_back(tmp_path: Path)
         await client.wait_closed()
         client.abort()
         await rec.server.cut(stream.key, "nobody is there, and no harm")
-        async with publisher(rec, "cam"):
-            await rec.live("cam")
+        again = publisher(rec, "cam")
+        await again.start()
+        await rec.live("cam")
+        again.abort()
 
 
 async def test_a_second_publisher_is_told_bad_name_and_the_first_goes_on(tmp_path: Path, config: IngestConfig) -> None:
