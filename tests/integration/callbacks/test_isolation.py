@@ -1,7 +1,6 @@
 """One bad receiver is its own problem: others get their messages at once."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -31,10 +30,9 @@ async def test_a_slow_receiver_delays_nobody_else(outbox: Outbox, receivers: Mak
             await asyncio.sleep(0.02)
     for n in range(20):
         await outbox.add("quick.example.com", f"cam{n}")
-        began = time.monotonic()
         dispatcher.notify()
-        await outbox.until(MessageState.DELIVERED, n + 1, within=1.5)
-        assert time.monotonic() - began < 1.5
+        # Behind the slow receiver's messages it would take over a minute.
+        await outbox.until(MessageState.DELIVERED, n + 1, within=15)
     assert slow.busiest <= LOOPBACK.places_per_host
 
 
