@@ -12,6 +12,8 @@ from pathlib import Path
 
 import av
 
+from livereel.testing.media import assert_sound
+
 ADTS_SYNC = 0xFFF
 
 
@@ -72,15 +74,7 @@ class MediaFile:
 
     def check_whole(self) -> None:
         """Every frame decodes; times only rise; it opens with a key frame; sound and picture begin and end together."""
-        assert self.video, f"{self.path} holds no video"
-        assert self.audio, f"{self.path} holds no audio"
-        assert self.video[0].key, f"{self.path} does not begin with a key frame"
-        for packets in (self.video, self.audio):
-            falls = [(a.dts, b.dts) for a, b in itertools.pairwise(packets) if b.dts <= a.dts]
-            assert not falls, f"{self.path}: DTS falls: {falls[:5]}"
-        assert len(self.pictures) == len(self.video), (
-            f"{self.path}: {len(self.pictures)} pictures from {len(self.video)} packets"
-        )
+        assert_sound(self.path, video_frames=len(self.video), audio_packets=len(self.audio))
         starts = self.video[0].pts, self.audio[0].pts
         ends = max(p.pts for p in self.video), self.audio[-1].pts
         assert abs(starts[0] - starts[1]) < 0.25, f"{self.path}: video begins at {starts[0]}, audio at {starts[1]}"
@@ -116,6 +110,17 @@ def check_piece_of(recorded: MediaFile, source: MediaFile) -> tuple[int, int]:
     audio_shift = recorded.audio[0].dts - source.audio[audio_first].dts
     assert abs(audio_shift - shift) < 0.03, f"{recorded.path}: A/V offset changed by {audio_shift - shift} s"
     return first, last
+
+
+def check_two_pieces_of(recorded: MediaFile, source: MediaFile) -> None:
+    """The recording holds a piece of the source, and then the source from its beginning: the push came back once."""
+    for kind in ("video", "audio"):
+        packets = [p.digest for p in getattr(recorded, kind)]
+        sent = [p.digest for p in getattr(source, kind)]
+        assert sent[0] in packets[1:], f"{recorded.path}: no {kind} of the second push"
+        cut = packets.index(sent[0], 1)
+        _locate(packets[:cut], sent, f"{recorded.path} {kind} of the first push")
+        _locate(packets[cut:], sent[: len(packets) - cut], f"{recorded.path} {kind} of the second push")
 
 
 def check_same_content(files: list[MediaFile]) -> None:

@@ -41,7 +41,7 @@ def test_cycle_cuts_on_key_frames_and_loses_nothing(
         # Names begin with the time, and recording.json lies beside the first file.
         paths = sorted(server.bucket / c.obs_addr.object for c in contents if c.record_format == record_format)
         manifest = manifest_beside(paths[0])
-        assert [f["sequence"] for f in manifest["files"] if f["format"] == record_format.upper()] == [0, 1, 2]
+        assert [f["sequence"] for f in manifest["files"] if f["format"] == record_format.upper()] == [1, 2, 3]
         files = [MediaFile(path) for path in paths]
         for file in files:
             file.check_whole()
