@@ -1,19 +1,33 @@
 """What the rest of livereel asks of the catalogue: repositories inside one unit of work (one transaction).
 
 Implementations live in `repositories` (SQLAlchemy). Every method takes and returns domain nouns, never rows. `get`
-returns None for what is not there; `add` raises ResourceExists when a unique name or key is taken.
+returns None for what is not there; `add` raises ResourceExists when a unique name or key is taken; `put` creates or
+replaces and returns True if there was none before; `update` raises ResourceNotFound for what is not there; `delete`
+returns False for it.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from livereel.domain.errors import LivereelError
 from livereel.domain.keys import StreamKey
-from livereel.domain.messages import Delivery, NotificationConfig, OutboxMessage
-from livereel.domain.recordings import RecordFile, Task
+from livereel.domain.messages import CallbackConfig, Delivery, NotificationConfig, OutboxMessage
+from livereel.domain.recordings import PlanTask, RecordFile, Slice, Task
 from livereel.domain.states import FileState
-from livereel.domain.templates import RecordType, Template
-from livereel.domain.tenancy import AccessKey, LiveDomain, Policy, Project, Token, User
+from livereel.domain.streams import PullTask, SnapshotConfig, StreamBlock
+from livereel.domain.templates import RecordFormat, RecordType, Template
+from livereel.domain.tenancy import (
+    AccessKey,
+    BucketGrant,
+    DomainMapping,
+    KeyChain,
+    LiveDomain,
+    Policy,
+    Project,
+    Token,
+    User,
+)
 
 T = TypeVar("T")
 
@@ -69,7 +83,39 @@ class Domains(Protocol):
     async def get(self, name: str) -> LiveDomain | None: ...
     async def list(self, project_id: str) -> list[LiveDomain]: ...
     async def update(self, domain: LiveDomain) -> None: ...
-    async def delete(self, name: str) -> bool: ...
+    async def delete(self, name: str) -> bool:
+        """Delete a domain and its settings: notifications, callbacks, mappings, key chain, blocks, snapshots.
+
+        Whoever takes the name next, perhaps in another project, must not inherit them. Templates stay.
+        """
+        ...
+
+
+class DomainMappings(Protocol):
+    async def add(self, mapping: DomainMapping) -> None:
+        """Raises ResourceExists when the pull domain is mapped already."""
+        ...
+
+    async def delete(self, pull_domain: str, push_domain: str) -> bool: ...
+    async def list(self, project_id: str) -> list[DomainMapping]:
+        """By pull domain."""
+        ...
+
+    async def for_pull(self, pull_domain: str) -> DomainMapping | None: ...
+
+
+class KeyChains(Protocol):
+    async def get(self, domain: str) -> KeyChain | None: ...
+    async def put(self, chain: KeyChain) -> bool: ...
+    async def delete(self, domain: str) -> bool: ...
+
+
+class BucketGrants(Protocol):
+    async def put(self, grant: BucketGrant) -> bool: ...
+    async def delete(self, grant: BucketGrant) -> bool: ...
+    async def list(self, project_id: str) -> list[BucketGrant]:
+        """By name."""
+        ...
 
 
 class Templates(Protocol):
@@ -93,11 +139,28 @@ class Templates(Protocol):
 
 class Notifications(Protocol):
     async def get(self, domain: str) -> NotificationConfig | None: ...
-    async def put(self, config: NotificationConfig) -> bool:
-        """Store the configuration; True if there was none before."""
+    async def put(self, config: NotificationConfig) -> bool: ...
+    async def delete(self, domain: str) -> bool: ...
+
+
+class Callbacks(Protocol):
+    async def add(self, config: CallbackConfig) -> None:
+        """Raises ResourceExists when the domain has a configuration."""
         ...
 
-    async def delete(self, domain: str) -> bool: ...
+    async def get(self, project_id: str, config_id: str) -> CallbackConfig | None: ...
+    async def by_domain(self, domain: str) -> CallbackConfig | None: ...
+    async def list(
+        self, project_id: str, *, domain: str | None = None, app: str | None = None, offset: int = 0, limit: int = 10
+    ) -> Page[CallbackConfig]:
+        """Oldest first; filters compare exactly."""
+        ...
+
+    async def update(self, config: CallbackConfig) -> None:
+        """Raises ResourceExists when the domain has another configuration."""
+        ...
+
+    async def delete(self, project_id: str, config_id: str) -> bool: ...
 
 
 class Tasks(Protocol):
@@ -119,6 +182,14 @@ class Tasks(Protocol):
         """Tasks of this node with work left (OPEN_TASK_STATES), oldest first."""
         ...
 
+    async def interrupted(self, *, node: str) -> list[Task]:
+        """Tasks of this node whose merge window is open, oldest first."""
+        ...
+
+    async def armed(self, key: StreamKey) -> Task | None:
+        """The task in an active state for this stream, if an armed START began it."""
+        ...
+
     async def list(self, *, project_id: str | None = None, offset: int = 0, limit: int = 100) -> Page[Task]:
         """Newest first."""
         ...
@@ -136,6 +207,12 @@ class Files(Protocol):
         ...
 
     async def by_key(self, bucket: str, object_key: str) -> RecordFile | None: ...
+    async def of_stream_in_window(
+        self, project_id: str, key: StreamKey, start: float, end: float, *, record_format: RecordFormat | None = None
+    ) -> list[RecordFile]:
+        """Files that hold a part of [`start`, `end`), those still being written among them, oldest first."""
+        ...
+
     async def list(
         self,
         project_id: str,
@@ -151,6 +228,101 @@ class Files(Protocol):
         limit: int = 10,
     ) -> Page[RecordFile]:
         """Newest first; `started_from` <= started_at < `started_to`."""
+        ...
+
+
+class Slices(Protocol):
+    async def add_many(self, slices: Sequence[Slice]) -> None:
+        """Store slices of record files that are stored already; a slice that was made again replaces the old one."""
+        ...
+
+    async def in_window(self, project_id: str, key: StreamKey, start: float, end: float) -> list[Slice]:
+        """Slices of the stream that hold a part of [`start`, `end`), in the order of their time."""
+        ...
+
+
+class PlanTasks(Protocol):
+    async def add(self, plan: PlanTask) -> None: ...
+    async def get(self, project_id: str, plan_id: str) -> PlanTask | None: ...
+    async def update(self, plan: PlanTask) -> None: ...
+    async def in_force(self, now: float, *, key: StreamKey | None = None) -> list[PlanTask]:
+        """Plans whose interval `now` lies in and that nobody stopped, by start."""
+        ...
+
+    async def open(self) -> list[PlanTask]:
+        """All plans without `stop_at`, by start: those to come, those in force, those that are over since."""
+        ...
+
+    async def list(
+        self,
+        project_id: str,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        domain: str | None = None,
+        app: str | None = None,
+        stream: str | None = None,
+        plan_id: str | None = None,
+        offset: int = 0,
+        limit: int = 10,
+    ) -> Page[PlanTask]:
+        """Plans that lie wholly within [`start`, `end`], by start."""
+        ...
+
+
+class StreamBlocks(Protocol):
+    async def put(self, block: StreamBlock) -> bool: ...
+    async def get(self, key: StreamKey) -> StreamBlock | None:
+        """Also one that is over; ask `in_force`."""
+        ...
+
+    async def delete(self, key: StreamKey) -> bool: ...
+    async def delete_expired(self, now: float) -> None: ...
+    async def list(
+        self,
+        project_id: str,
+        *,
+        domain: str,
+        app: str | None = None,
+        stream: str | None = None,
+        now: float | None = None,
+        offset: int = 0,
+        limit: int = 10,
+    ) -> Page[StreamBlock]:
+        """By app and stream; with `now` only those in force."""
+        ...
+
+
+class Snapshots(Protocol):
+    async def put(self, config: SnapshotConfig) -> bool: ...
+    async def get(self, domain: str, app: str) -> SnapshotConfig | None: ...
+    async def delete(self, domain: str, app: str) -> bool: ...
+    async def list(
+        self, project_id: str, *, domain: str | None = None, app: str | None = None, offset: int = 0, limit: int = 10
+    ) -> Page[SnapshotConfig]:
+        """By domain and app."""
+        ...
+
+
+class PullTasks(Protocol):
+    async def add(self, task: PullTask) -> None: ...
+    async def get(self, project_id: str, task_id: str) -> PullTask | None: ...
+    async def update(self, task: PullTask) -> None: ...
+    async def delete(self, project_id: str, task_id: str) -> bool: ...
+    async def open(self) -> list[PullTask]:
+        """Tasks of all projects in OPEN_PULL_STATES, by start."""
+        ...
+
+    async def list(
+        self,
+        project_id: str,
+        *,
+        region: str | None = None,
+        task_id: str | None = None,
+        offset: int = 0,
+        limit: int = 10,
+    ) -> Page[PullTask]:
+        """Oldest first."""
         ...
 
 
@@ -179,7 +351,26 @@ class Outbox(Protocol):
     async def update(self, message: OutboxMessage) -> None: ...
     async def log(self, delivery: Delivery) -> None: ...
     async def deliveries(self, message_id: int) -> list[Delivery]: ...
-    async def list(self, *, state: str | None = None, limit: int = 100) -> list[OutboxMessage]: ...
+    async def list(
+        self,
+        *,
+        project_id: str | None = None,
+        domain: str | None = None,
+        kind: str | None = None,
+        event: str | None = None,
+        state: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[OutboxMessage]:
+        """Newest first."""
+        ...
+
+    async def replay(self, message_id: int, now: float) -> OutboxMessage | None:
+        """Make a message pending and due again, for another whole retry time; None if it is not there.
+
+        It keeps its id, so it goes before the newer ones of its channel. Its delivery log goes on.
+        """
+        ...
 
 
 class SeenRequest(NamedTuple):
@@ -207,10 +398,19 @@ class UnitOfWork(Protocol):
     tokens: Tokens
     policies: Policies
     domains: Domains
+    domain_mappings: DomainMappings
+    key_chains: KeyChains
+    bucket_grants: BucketGrants
     templates: Templates
     notifications: Notifications
+    callbacks: Callbacks
     tasks: Tasks
     files: Files
+    slices: Slices
+    plan_tasks: PlanTasks
+    stream_blocks: StreamBlocks
+    snapshots: Snapshots
+    pull_tasks: PullTasks
     outbox: Outbox
     seen_requests: SeenRequests
 

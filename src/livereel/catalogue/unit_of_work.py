@@ -7,11 +7,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from livereel.catalogue import port
-from livereel.catalogue.repositories.messages import SqlNotifications, SqlOutbox
-from livereel.catalogue.repositories.recording import SqlFiles, SqlTasks, SqlTemplates
+from livereel.catalogue.repositories.domains import SqlBucketGrants, SqlDomainMappings, SqlDomains, SqlKeyChains
+from livereel.catalogue.repositories.messages import SqlCallbacks, SqlNotifications, SqlOutbox
+from livereel.catalogue.repositories.plans import SqlPlanTasks
+from livereel.catalogue.repositories.recording import SqlFiles, SqlSlices, SqlTasks
+from livereel.catalogue.repositories.streams import SqlPullTasks, SqlSnapshots, SqlStreamBlocks
+from livereel.catalogue.repositories.templates import SqlTemplates
 from livereel.catalogue.repositories.tenancy import (
     SqlAccessKeys,
-    SqlDomains,
     SqlPolicies,
     SqlProjects,
     SqlSeenRequests,
@@ -30,10 +33,19 @@ class SqlUnitOfWork:
         self.tokens: port.Tokens = SqlTokens(connection, writing=writing)
         self.policies: port.Policies = SqlPolicies(connection, writing=writing)
         self.domains: port.Domains = SqlDomains(connection, writing=writing)
+        self.domain_mappings: port.DomainMappings = SqlDomainMappings(connection, writing=writing)
+        self.key_chains: port.KeyChains = SqlKeyChains(connection, writing=writing)
+        self.bucket_grants: port.BucketGrants = SqlBucketGrants(connection, writing=writing)
         self.templates: port.Templates = SqlTemplates(connection, writing=writing)
         self.notifications: port.Notifications = SqlNotifications(connection, writing=writing)
+        self.callbacks: port.Callbacks = SqlCallbacks(connection, writing=writing)
         self.tasks: port.Tasks = SqlTasks(connection, writing=writing)
         self.files: port.Files = SqlFiles(connection, writing=writing)
+        self.slices: port.Slices = SqlSlices(connection, writing=writing)
+        self.plan_tasks: port.PlanTasks = SqlPlanTasks(connection, writing=writing)
+        self.stream_blocks: port.StreamBlocks = SqlStreamBlocks(connection, writing=writing)
+        self.snapshots: port.Snapshots = SqlSnapshots(connection, writing=writing)
+        self.pull_tasks: port.PullTasks = SqlPullTasks(connection, writing=writing)
         self.outbox: port.Outbox = SqlOutbox(connection, writing=writing)
         self.seen_requests: port.SeenRequests = SqlSeenRequests(connection, writing=writing)
 

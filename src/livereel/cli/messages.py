@@ -1,6 +1,6 @@
 """`livereel messages`: the outbox of notifications, its delivery log, and another try for what was given up."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,7 +29,7 @@ def list_(
     async def work(desk: Desk) -> None:
         messages = await desk.read(lambda work: work.outbox.list(state=state, limit=limit))
         columns = ["id", "event", "channel", "state", "attempts", "created", "due", "last_error"]
-        show(columns, [_row(message) for message in messages], as_json=as_json)
+        show(columns, [_row(message) for message in messages.items], as_json=as_json)
 
     at_desk(context, work)
 
@@ -63,10 +63,8 @@ def retry(context: typer.Context, message_id: MessageId) -> None:
         message = await _find(desk, message_id)
         if message.state is not MessageState.DEAD:
             raise LivereelError(f"message {message_id} is {message.state}; only a dead one can be tried again")
-        now = SystemClock().now()
         async with desk.catalogue.write() as work:
-            again = replace(message, state=MessageState.PENDING, created_at=now, due_at=now)
-            await work.outbox.update(again)
+            await work.outbox.replay(message_id, SystemClock().now())
         say(f"message {message_id} is pending again")
 
     at_desk(context, work)

@@ -111,7 +111,7 @@ class Outbox:
 
     async def messages(self, state: MessageState | None = None) -> list[OutboxMessage]:
         async with self.catalogue.read() as work:
-            return await work.outbox.list(state=state, limit=10_000)
+            return (await work.outbox.list(state=state, limit=10_000)).items
 
     async def message(self, message_id: int) -> OutboxMessage:
         return next(message for message in await self.messages() if message.id == message_id)

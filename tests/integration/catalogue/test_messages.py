@@ -1,13 +1,14 @@
 """Notification settings and the outbox."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from livereel.catalogue.port import Catalogue
 from livereel.domain.errors import ResourceNotFound
 from livereel.domain.messages import Delivery, MessageState, NotificationConfig
-from tests.integration.catalogue.nouns import NOW, make_message
+from tests.integration.catalogue.nouns import NOW, PROJECT, make_message
 
 
 async def test_notification_settings_are_put_and_deleted(catalogue: Catalogue) -> None:
@@ -31,7 +32,7 @@ async def test_messages_come_back_as_they_were(catalogue: Catalogue) -> None:
         assert found == replace(message, id=number)
         assert list(found.body) == list(message.body)  # members keep their order: the receiver sees what was written
         await uow.outbox.update(dead := replace(found, state=MessageState.DEAD, attempts=9, last_error="410 Gone"))
-        assert await uow.outbox.list() == [dead]
+        assert await uow.outbox.list() == (1, [dead])
         with pytest.raises(ResourceNotFound):
             await uow.outbox.update(replace(found, id=number + 1))
 
@@ -73,9 +74,9 @@ async def test_outbox_is_listed_newest_first_by_state(catalogue: Catalogue) -> N
         for number in range(4):
             state = MessageState.DEAD if number % 2 else MessageState.PENDING
             await uow.outbox.add(make_message(event=str(number), state=state))
-        assert [message.event for message in await uow.outbox.list()] == ["3", "2", "1", "0"]
-        assert [message.event for message in await uow.outbox.list(state="dead", limit=1)] == ["3"]
-        assert [message.event for message in await uow.outbox.list(state=MessageState.PENDING)] == ["2", "0"]
+        assert [message.event for message in (await uow.outbox.list()).items] == ["3", "2", "1", "0"]
+        assert [message.event for message in (await uow.outbox.list(state="dead", limit=1)).items] == ["3"]
+        assert [message.event for message in (await uow.outbox.list(state=MessageState.PENDING)).items] == ["2", "0"]
 
 
 async def test_deliveries_are_logged_in_order(catalogue: Catalogue) -> None:
@@ -112,3 +113,46 @@ async def test_settled_messages_are_deleted_with_their_log(catalogue: Catalogue)
         for number in numbers:
             kept = number in {message.id for message in left}
             assert len(await uow.outbox.deliveries(number)) == kept
+
+
+async def test_the_outbox_is_listed_with_every_filter(catalogue: Catalogue) -> None:
+    rows = [
+        {"project_id": "f" * 32},
+        {"domain": "other.example.com"},
+        {"kind": "callback", "event": "RECORD_OVER"},
+        {"kind": "callback", "event": "RECORD_START", "state": MessageState.DEAD},
+    ]
+    async with catalogue.write() as uow:
+        numbers = [await uow.outbox.add(make_message(**row)) for row in rows]
+    filters: list[tuple[dict[str, Any], list[int]]] = [
+        ({}, [3, 2, 1, 0]),
+        ({"project_id": PROJECT}, [3, 2, 1]),
+        ({"domain": "other.example.com"}, [1]),
+        ({"kind": "callback"}, [3, 2]),
+        ({"kind": "callback", "state": "pending"}, [2]),
+        ({"event": "RECORD_START"}, [3]),
+        ({"event": "RECORD_START", "project_id": "f" * 32}, []),
+    ]
+    async with catalogue.read() as uow:
+        for wanted, places in filters:
+            page = await uow.outbox.list(**wanted)
+            assert page.total == len(places), wanted
+            assert [message.id for message in page.items] == [numbers[place] for place in places], wanted
+        page = await uow.outbox.list(project_id=PROJECT, offset=1, limit=1)
+        assert (page.total, [message.id for message in page.items]) == (3, [numbers[2]])
+
+
+@pytest.mark.parametrize("state", MessageState)
+async def test_a_message_is_replayed_before_newer_ones(catalogue: Catalogue, state: MessageState) -> None:
+    async with catalogue.write() as uow:
+        first = await uow.outbox.add(make_message(state=state, attempts=9, due_at=NOW + 7200, last_error="500"))
+        second = await uow.outbox.add(make_message())
+        await uow.outbox.log(Delivery(first, NOW, 0.1, 500, "500"))
+    async with catalogue.write() as uow:
+        again = await uow.outbox.replay(first, NOW + 3600)
+        assert again == await uow.outbox.get(first)
+        assert again is not None
+        assert (again.state, again.attempts, again.created_at, again.due_at) == ("pending", 0, NOW + 3600, NOW + 3600)
+        assert [message.id for message in await uow.outbox.due(NOW + 3600, limit=10)] == [first]
+        assert len(await uow.outbox.deliveries(first)) == 1
+        assert await uow.outbox.replay(second + 1, NOW) is None

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from livereel.catalogue.port import Catalogue
+from livereel.catalogue.port import Catalogue, CatalogueError
 from livereel.domain.errors import ResourceExists, ResourceNotFound
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import EndReason, SpoolPosition
 from livereel.domain.states import ACTIVE_TASK_STATES, FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType
-from tests.integration.catalogue.nouns import KEY, NOW, PROJECT, make_file, make_task, make_template
+from tests.integration.catalogue.nouns import KEY, NOW, PROJECT, make_file, make_slice, make_task, make_template
 
 
 async def test_templates_come_back_as_they_were(catalogue: Catalogue) -> None:
-    template = make_template()
+    template = make_template(armed=True, pre_roll=12.5)
     async with catalogue.write() as uow:
         await uow.templates.add(template)
     async with catalogue.read() as uow:
@@ -84,6 +84,10 @@ async def test_tasks_come_back_as_they_were(catalogue: Catalogue) -> None:
         spool_end=SpoolPosition(3, 2**40),
         completed_at=NOW + 61,
         error="why",
+        armed=True,
+        pre_roll=30.0,
+        deadline=NOW + 86_400.5,
+        plan_id="p" * 32,
     )
     async with catalogue.write() as uow:
         await uow.tasks.add(task)
@@ -172,6 +176,32 @@ async def test_open_tasks_of_a_node_oldest_first(catalogue: Catalogue) -> None:
         listed = await uow.tasks.list(project_id=PROJECT, offset=1, limit=2)
         assert listed.total == len(tasks) + 1
         assert (await uow.tasks.list(project_id="f" * 32)).total == 0
+
+
+async def test_interrupted_tasks_of_a_node_oldest_first(catalogue: Catalogue) -> None:
+    tasks = [
+        make_task(
+            state=TaskState.INTERRUPTED, key=replace(KEY, stream=f"cam{number}"), started_at=NOW - number, deadline=NOW
+        )
+        for number in range(3)
+    ]
+    async with catalogue.write() as uow:
+        for task in [*tasks, make_task(state=TaskState.RECORDING)]:
+            await uow.tasks.add(task)
+        await uow.tasks.add(make_task(node="node-2", state=TaskState.INTERRUPTED, key=replace(KEY, stream="other")))
+    async with catalogue.read() as uow:
+        assert await uow.tasks.interrupted(node="node-1") == tasks[::-1]
+        assert await uow.tasks.interrupted(node="node-3") == []
+
+
+@pytest.mark.parametrize("state", sorted(TaskState))
+@pytest.mark.parametrize("armed", [True, False])
+async def test_armed_tasks_while_they_are_active(catalogue: Catalogue, state: TaskState, armed: bool) -> None:
+    async with catalogue.write() as uow:
+        await uow.tasks.add(task := make_task(state=state, armed=armed))
+        expected = task if armed and state in ACTIVE_TASK_STATES else None
+        assert await uow.tasks.armed(KEY) == expected
+        assert await uow.tasks.armed(replace(KEY, stream="cam02")) is None
 
 
 async def test_tasks_are_listed_newest_first(catalogue: Catalogue) -> None:
@@ -292,3 +322,69 @@ async def test_files_are_listed_newest_first_with_every_filter(catalogue: Catalo
 
 def vars_of(key: StreamKey) -> tuple[str, str, str]:
     return key.domain, key.app, key.stream
+
+
+async def test_files_of_a_stream_in_a_window(catalogue: Catalogue) -> None:
+    task = make_task()
+    other = make_task(key=replace(KEY, stream="cam02"))
+    before, first, second, running = files = [
+        make_file(task, started_at=NOW - 100, ended_at=NOW, format=RecordFormat.HLS),
+        make_file(task, started_at=NOW - 10, ended_at=NOW + 0.1, format=RecordFormat.HLS),
+        make_file(task, started_at=NOW + 10, ended_at=NOW + 60),
+        make_file(task, started_at=NOW + 59.9, ended_at=None, format=RecordFormat.HLS),
+    ]
+    async with catalogue.write() as uow:
+        for one in (task, other):
+            await uow.tasks.add(one)
+        for file in [*reversed(files), make_file(other, ended_at=NOW + 60), make_file(task, project_id="f" * 32)]:
+            await uow.files.add(file)
+    async with catalogue.read() as uow:
+        assert await uow.files.of_stream_in_window(PROJECT, KEY, NOW, NOW + 60) == [first, second, running]
+        hls = await uow.files.of_stream_in_window(PROJECT, KEY, NOW, NOW + 60, record_format=RecordFormat.HLS)
+        assert hls == [first, running]
+        assert await uow.files.of_stream_in_window(PROJECT, KEY, NOW - 1, NOW + 59.9) == [before, first, second]
+        assert await uow.files.of_stream_in_window(PROJECT, replace(KEY, app="vod"), NOW, NOW + 60) == []
+
+
+async def test_slices_of_a_stream_in_a_window(catalogue: Catalogue) -> None:
+    task = make_task()
+    other = make_task(key=replace(KEY, stream="cam02"))
+    # A reconnect: the second file begins before the first one is finished.
+    first = make_file(task, started_at=NOW, ended_at=NOW + 60, format=RecordFormat.HLS)
+    second = make_file(task, started_at=NOW + 60, ended_at=None, format=RecordFormat.HLS)
+    foreign = make_file(other, started_at=NOW, ended_at=NOW + 60, format=RecordFormat.HLS)
+    slices = [make_slice(first, sequence) for sequence in range(10)]
+    slices += [make_slice(second, sequence) for sequence in range(10)]
+    async with catalogue.write() as uow:
+        for one in (task, other):
+            await uow.tasks.add(one)
+        for file in (first, second, foreign):
+            await uow.files.add(file)
+        await uow.slices.add_many([])
+        await uow.slices.add_many([*reversed(slices), make_slice(foreign, 0)])
+    async with catalogue.read() as uow:
+        assert await uow.slices.in_window(PROJECT, KEY, NOW, NOW + 3600) == slices
+        # A slice belongs to the window if any part of it does.
+        assert await uow.slices.in_window(PROJECT, KEY, NOW + 48.1, NOW + 60) == slices[8:10]
+        assert await uow.slices.in_window(PROJECT, KEY, NOW + 48, NOW + 60.1) == slices[8:11]
+        assert await uow.slices.in_window(PROJECT, KEY, NOW - 60, NOW) == []
+        assert await uow.slices.in_window("f" * 32, KEY, NOW, NOW + 3600) == []
+
+
+async def test_a_slice_that_was_made_again_replaces_the_old_one(catalogue: Catalogue) -> None:
+    task = make_task()
+    file = make_file(task, format=RecordFormat.HLS)
+    old = [make_slice(file, sequence) for sequence in range(3)]
+    again = [replace(piece, object_key=f"again-{piece.sequence}", duration=5.0, size=1) for piece in old[1:]]
+    async with catalogue.write() as uow:
+        await uow.tasks.add(task)
+        await uow.files.add(file)
+        await uow.slices.add_many(old)
+        await uow.slices.add_many(again)
+        assert await uow.slices.in_window(PROJECT, KEY, NOW, NOW + 60) == [old[0], *again]
+
+
+async def test_a_slice_needs_its_file(catalogue: Catalogue) -> None:
+    with pytest.raises(CatalogueError, match=r"(?i)foreign key"):
+        async with catalogue.write() as uow:
+            await uow.slices.add_many([make_slice(make_file(make_task()), 0)])

@@ -24,7 +24,7 @@ def definitions(connection: Connection) -> dict[str, set[str]]:
 
 
 def parts_of(sql: str) -> set[str]:
-    """A statement split at the commas of its outermost parentheses: columns that came later have no line of their own."""
+    """A statement split at its outermost commas: columns that came later have no line of their own."""
     depth, parts = 0, [""]
     for character in sql:
         depth += (character == "(") - (character == ")")

@@ -43,7 +43,7 @@ async def test_an_exception_undoes_everything(catalogue: Catalogue) -> None:
             raise LookupError
     assert await names(catalogue) == []
     async with catalogue.read() as uow:
-        assert await uow.outbox.list() == []
+        assert await uow.outbox.list() == (0, [])
 
 
 async def test_a_cancelled_writer_undoes_everything_and_blocks_nobody(catalogue: Catalogue) -> None:

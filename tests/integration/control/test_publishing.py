@@ -64,7 +64,7 @@ async def test_notifications_go_out_signed_later_and_in_order(node: Node) -> Non
     stream = await node.push(query="user=7&x=%20")
     await node.publishing.ended(stream, "gone")
     async with node.catalogue.read() as uow:
-        messages = await uow.outbox.list()
+        messages = (await uow.outbox.list()).items
     messages.sort(key=lambda message: message.id)
     assert [message.body["event"] for message in messages] == ["PUBLISH", "PUBLISH_DONE"]
     assert messages[0].channel == messages[1].channel
@@ -76,7 +76,7 @@ async def test_notifications_go_out_signed_later_and_in_order(node: Node) -> Non
 async def test_no_configuration_no_message(node: Node) -> None:
     await node.publishing.ended(await node.push(), "gone")
     async with node.catalogue.read() as uow:
-        assert await uow.outbox.list() == []
+        assert await uow.outbox.list() == (0, [])
 
 
 async def test_a_domain_is_deleted_only_when_off(node: Node) -> None:

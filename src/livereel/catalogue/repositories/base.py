@@ -1,7 +1,7 @@
 """What all repositories share: conflicts as domain errors, and row locks where a row is read to be changed."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, CursorResult, Executable, RowMapping, Select, Table, delete, func, select, update
@@ -24,8 +24,10 @@ class Repository:
     def _insertion(self, table: Table) -> "postgresql.Insert | sqlite.Insert":
         return postgresql.insert(table) if self._connection.dialect.name == "postgresql" else sqlite.insert(table)
 
-    async def _execute(self, statement: Executable) -> CursorResult[Any]:
-        execution = self._connection.execute(statement)
+    async def _execute(
+        self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        execution = self._connection.execute(statement, rows)
         return await (_settled(execution) if self._connection.dialect.name == "sqlite" else execution)
 
     async def _insert(self, table: Table, values: Mapping[str, Any], taken: str) -> None:
@@ -37,6 +39,13 @@ class Repository:
         # DO NOTHING and not an IntegrityError: in PostgreSQL an error would spoil the whole transaction.
         statement = self._insertion(table).values(values).on_conflict_do_nothing()
         return (await self._execute(statement.returning(*table.primary_key))).first() is not None
+
+    async def _put(self, table: Table, row: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
+        """Insert `values`, or set them in `row`, which has their primary key; True if it was not there."""
+        if await self._insert_unless_taken(table, values):
+            return True
+        await self._update(table, row, values, missing=f"a row of {table.name} went away")
+        return False
 
     async def _update(
         self, table: Table, row: ColumnElement[bool], values: Mapping[str, Any], *, missing: str, taken: str = ""
@@ -71,6 +80,18 @@ class Repository:
     async def _all(self, statement: Select[Any]) -> list[RowMapping]:
         return list((await self._execute(statement)).mappings())
 
+    async def _page(
+        self,
+        table: Table,
+        where: list[ColumnElement[bool]],
+        *order: ColumnElement[Any],
+        offset: int,
+        limit: int,
+    ) -> tuple[int, list[RowMapping]]:
+        """How many rows there are in all, and those of a page."""
+        rows = await self._all(select(table).where(*where).order_by(*order).offset(offset).limit(limit))
+        return await self._total(table, where, offset=offset, limit=limit, found=len(rows)), rows
+
     async def _total(
         self, table: Table, where: list[ColumnElement[bool]], *, offset: int, limit: int, found: int
     ) -> int:
@@ -79,6 +100,11 @@ class Repository:
             return offset + found  # the page reaches the end: counting would read it all again
         total: int = (await self._execute(select(func.count()).select_from(table).where(*where))).scalar_one()
         return total
+
+
+def equal(*wanted: tuple[ColumnElement[Any], Any]) -> list[ColumnElement[bool]]:
+    """The conditions `column == value`, without those whose value is None: nobody asked for them."""
+    return [column == value for column, value in wanted if value is not None]
 
 
 async def _settled(work: Coroutine[Any, Any, T]) -> T:

@@ -1,14 +1,23 @@
-"""Notification settings and the outbox."""
+"""Where messages go, and the outbox."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, literal_column, select
 
 from livereel.catalogue import tables
-from livereel.catalogue.repositories.base import Repository
-from livereel.domain.messages import Delivery, MessageState, NotificationConfig, OutboxMessage
+from livereel.catalogue.port import Page
+from livereel.catalogue.repositories.base import Repository, equal
+from livereel.domain.messages import (
+    CallbackConfig,
+    CallbackEvent,
+    Delivery,
+    MessageState,
+    NotificationConfig,
+    OutboxMessage,
+    SignType,
+)
 
 # A literal and not a parameter: only so may the databases use the index that holds pending messages alone.
 _PENDING: ColumnElement[str] = literal_column(f"'{MessageState.PENDING}'")
@@ -22,15 +31,45 @@ class SqlNotifications(Repository):
         return NotificationConfig(**row) if row else None
 
     async def put(self, config: NotificationConfig) -> bool:
-        values = asdict(config)
-        if await self._insert_unless_taken(tables.notifications, values):
-            return True
-        row = tables.notifications.c.domain == config.domain
-        await self._update(tables.notifications, row, values, missing=f"no notifications for {config.domain}")
-        return False
+        return await self._put(tables.notifications, tables.notifications.c.domain == config.domain, asdict(config))
 
     async def delete(self, domain: str) -> bool:
         return await self._delete(tables.notifications, tables.notifications.c.domain == domain)
+
+
+class SqlCallbacks(Repository):
+    """`port.Callbacks`."""
+
+    async def add(self, config: CallbackConfig) -> None:
+        await self._insert(tables.callbacks, asdict(config), _same_domain(config))
+
+    async def get(self, project_id: str, config_id: str) -> CallbackConfig | None:
+        row = await self._one(select(tables.callbacks).where(_this_callback(project_id, config_id)))
+        return _callback(row) if row else None
+
+    async def by_domain(self, domain: str) -> CallbackConfig | None:
+        row = await self._one(select(tables.callbacks).where(tables.callbacks.c.domain == domain))
+        return _callback(row) if row else None
+
+    async def list(
+        self, project_id: str, *, domain: str | None = None, app: str | None = None, offset: int = 0, limit: int = 10
+    ) -> Page[CallbackConfig]:
+        c = tables.callbacks.c
+        where = [c.project_id == project_id, *equal((c.domain, domain), (c.app, app))]
+        total, rows = await self._page(tables.callbacks, where, c.created_at, c.id, offset=offset, limit=limit)
+        return Page(total, [_callback(row) for row in rows])
+
+    async def update(self, config: CallbackConfig) -> None:
+        await self._update(
+            tables.callbacks,
+            _this_callback(config.project_id, config.id),
+            asdict(config),
+            missing=f"there is no callback configuration {config.id}",
+            taken=_same_domain(config),
+        )
+
+    async def delete(self, project_id: str, config_id: str) -> bool:
+        return await self._delete(tables.callbacks, _this_callback(project_id, config_id))
 
 
 class SqlOutbox(Repository):
@@ -84,11 +123,31 @@ class SqlOutbox(Repository):
         rows = await self._all(statement.where(c.message_id == message_id).order_by(c.id))
         return [Delivery(**row) for row in rows]
 
-    async def list(self, *, state: str | None = None, limit: int = 100) -> list[OutboxMessage]:
-        statement = select(tables.outbox).order_by(tables.outbox.c.id.desc()).limit(limit)
-        if state is not None:
-            statement = statement.where(tables.outbox.c.state == state)
-        return [_message(row) for row in await self._all(statement)]
+    async def list(
+        self,
+        *,
+        project_id: str | None = None,
+        domain: str | None = None,
+        kind: str | None = None,
+        event: str | None = None,
+        state: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Page[OutboxMessage]:
+        c = tables.outbox.c
+        where = equal(
+            (c.project_id, project_id), (c.domain, domain), (c.kind, kind), (c.event, event), (c.state, state)
+        )
+        total, rows = await self._page(tables.outbox, where, c.id.desc(), offset=offset, limit=limit)
+        return Page(total, [_message(row) for row in rows])
+
+    async def replay(self, message_id: int, now: float) -> OutboxMessage | None:
+        row = await self._one_to_change(select(tables.outbox).where(tables.outbox.c.id == message_id))
+        if row is None:
+            return None
+        again = replace(_message(row), state=MessageState.PENDING, attempts=0, created_at=now, due_at=now)
+        await self.update(again)
+        return again
 
 
 def _heads() -> Select[tuple[int]]:
@@ -100,3 +159,19 @@ def _heads() -> Select[tuple[int]]:
 def _message(row: Mapping[Any, Any]) -> OutboxMessage:
     values = dict(row) | {"state": MessageState(row["state"])}
     return OutboxMessage(**values)
+
+
+def _this_callback(project_id: str, config_id: str) -> ColumnElement[bool]:
+    return (tables.callbacks.c.project_id == project_id) & (tables.callbacks.c.id == config_id)
+
+
+def _same_domain(config: CallbackConfig) -> str:
+    return f"{config.domain} has a callback configuration already"
+
+
+def _callback(row: Mapping[Any, Any]) -> CallbackConfig:
+    values = dict(row) | {
+        "events": tuple(map(CallbackEvent, row["events"])),
+        "sign_type": SignType(row["sign_type"]),
+    }
+    return CallbackConfig(**values)

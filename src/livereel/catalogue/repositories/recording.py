@@ -1,6 +1,6 @@
-"""Templates, recording tasks and record files."""
+"""Recording tasks, record files and slices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,61 +8,12 @@ from sqlalchemy import ColumnElement, func, select
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
-from livereel.catalogue.repositories.base import Repository
+from livereel.catalogue.repositories.base import Repository, equal
+from livereel.catalogue.repositories.templates import template_of, template_row
 from livereel.domain.keys import StreamKey
-from livereel.domain.recordings import EndReason, RecordFile, SpoolPosition, Task
+from livereel.domain.recordings import EndReason, RecordFile, Slice, SpoolPosition, Task
 from livereel.domain.states import ACTIVE_TASK_STATES, OPEN_TASK_STATES, FileState, TaskState
-from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, Template
-
-
-class SqlTemplates(Repository):
-    """`port.Templates`."""
-
-    async def add(self, template: Template) -> None:
-        await self._insert(tables.templates, _template_row(template), _same_scope(template))
-
-    async def get(self, project_id: str, template_id: str) -> Template | None:
-        row = await self._one(select(tables.templates).where(_this_template(project_id, template_id)))
-        return _template(row) if row else None
-
-    async def for_domain(self, domain: str) -> list[Template]:
-        statement = select(tables.templates).where(tables.templates.c.domain == domain)
-        return [_template(row) for row in await self._all(statement.order_by(tables.templates.c.id))]
-
-    async def update(self, template: Template) -> None:
-        await self._update(
-            tables.templates,
-            _this_template(template.project_id, template.id),
-            _template_row(template),
-            missing=f"there is no template {template.id}",
-            taken=_same_scope(template),
-        )
-
-    async def delete(self, project_id: str, template_id: str) -> bool:
-        return await self._delete(tables.templates, _this_template(project_id, template_id))
-
-    async def list(
-        self,
-        project_id: str,
-        *,
-        domain: str | None = None,
-        app: str | None = None,
-        stream: str | None = None,
-        record_type: RecordType | None = None,
-        offset: int = 0,
-        limit: int = 10,
-    ) -> Page[Template]:
-        c = tables.templates.c
-        where: list[ColumnElement[bool]] = [c.project_id == project_id]
-        where += [
-            column == value
-            for column, value in ((c.domain, domain), (c.app, app), (c.stream, stream), (c.record_type, record_type))
-            if value is not None
-        ]
-        statement = select(tables.templates).where(*where).order_by(c.created_at, c.id).offset(offset).limit(limit)
-        rows = await self._all(statement)
-        total = await self._total(tables.templates, where, offset=offset, limit=limit, found=len(rows))
-        return Page(total, [_template(row) for row in rows])
+from livereel.domain.templates import RecordFormat, RecordType
 
 
 class SqlTasks(Repository):
@@ -101,12 +52,20 @@ class SqlTasks(Repository):
         statement = select(tables.tasks).where(c.node == node, c.state.in_(sorted(OPEN_TASK_STATES)))
         return [_task(row) for row in await self._all(statement.order_by(c.started_at, c.id))]
 
+    async def interrupted(self, *, node: str) -> list[Task]:
+        c = tables.tasks.c
+        statement = select(tables.tasks).where(c.node == node, c.state == TaskState.INTERRUPTED)
+        return [_task(row) for row in await self._all(statement.order_by(c.started_at, c.id))]
+
+    async def armed(self, key: StreamKey) -> Task | None:
+        task = await self.active(key)
+        return task if task and task.armed else None
+
     async def list(self, *, project_id: str | None = None, offset: int = 0, limit: int = 100) -> Page[Task]:
         c = tables.tasks.c
-        where: list[ColumnElement[bool]] = [] if project_id is None else [c.project_id == project_id]
-        statement = select(tables.tasks).where(*where).order_by(c.started_at.desc(), c.id.desc())
-        rows = await self._all(statement.offset(offset).limit(limit))
-        total = await self._total(tables.tasks, where, offset=offset, limit=limit, found=len(rows))
+        where = equal((c.project_id, project_id))
+        newest_first = (c.started_at.desc(), c.id.desc())
+        total, rows = await self._page(tables.tasks, where, *newest_first, offset=offset, limit=limit)
         return Page(total, [_task(row) for row in rows])
 
 
@@ -139,6 +98,14 @@ class SqlFiles(Repository):
         row = await self._one(select(tables.files).where(c.bucket == bucket, c.object_key == object_key))
         return _file(row) if row else None
 
+    async def of_stream_in_window(
+        self, project_id: str, key: StreamKey, start: float, end: float, *, record_format: RecordFormat | None = None
+    ) -> list[RecordFile]:
+        c = tables.files.c
+        where = [*_files_in_window(project_id, key, start, end), *equal((c.format, record_format))]
+        rows = await self._all(select(tables.files).where(*where).order_by(c.started_at, c.job_id))
+        return [_file(row) for row in rows]
+
     async def list(
         self,
         project_id: str,
@@ -154,18 +121,8 @@ class SqlFiles(Repository):
         limit: int = 10,
     ) -> Page[RecordFile]:
         c = tables.files.c
-        where: list[ColumnElement[bool]] = [c.project_id == project_id]
-        where += [
-            column == value
-            for column, value in (
-                (c.domain, domain),
-                (c.app, app),
-                (c.stream, stream),
-                (c.record_type, record_type),
-                (c.state, state),
-            )
-            if value is not None
-        ]
+        where = [c.project_id == project_id, *equal((c.domain, domain), (c.app, app), (c.stream, stream))]
+        where += equal((c.record_type, record_type), (c.state, state))
         if started_from is not None:
             where.append(c.started_at >= started_from)
         if started_to is not None:
@@ -178,32 +135,36 @@ class SqlFiles(Repository):
         return Page(total, [_file(row) for row in rows])
 
 
-def _same_scope(template: Template) -> str:
-    return f"a template for {template.domain}/{template.app}/{template.stream} exists already"
+class SqlSlices(Repository):
+    """`port.Slices`."""
+
+    async def add_many(self, slices: Sequence[Slice]) -> None:
+        if not slices:
+            return
+        statement = self._insertion(tables.slices)
+        values = {name: statement.excluded[name] for name in _SLICE_VALUES}
+        statement = statement.on_conflict_do_update(index_elements=["job_id", "sequence"], set_=values)
+        await self._execute(statement, [asdict(piece) for piece in slices])
+
+    async def in_window(self, project_id: str, key: StreamKey, start: float, end: float) -> list[Slice]:
+        c = tables.slices.c
+        files = _files_in_window(project_id, key, start, end)
+        statement = select(tables.slices).join(tables.files).where(*files, c.started_at < end, c.ended_at > start)
+        rows = await self._all(statement.order_by(c.started_at, c.job_id, c.sequence))
+        return [Slice(**row) for row in rows]
+
+
+_SLICE_VALUES = ("object_key", "started_at", "ended_at", "duration", "size")
+
+
+def _files_in_window(project_id: str, key: StreamKey, start: float, end: float) -> list[ColumnElement[bool]]:
+    c = tables.files.c
+    of_stream = equal((c.project_id, project_id), (c.domain, key.domain), (c.app, key.app), (c.stream, key.stream))
+    return [*of_stream, c.started_at < end, c.ended_at.is_(None) | (c.ended_at > start)]
 
 
 def _same_object(file: RecordFile) -> str:
     return f"record file {file.job_id} or the object {file.bucket}/{file.object_key} exists already"
-
-
-def _this_template(project_id: str, template_id: str) -> ColumnElement[bool]:
-    return (tables.templates.c.project_id == project_id) & (tables.templates.c.id == template_id)
-
-
-def _template_row(template: Template) -> dict[str, Any]:
-    row = asdict(template)
-    row["formats"] = {record_format.value: config for record_format, config in row["formats"].items()}
-    return row
-
-
-def _template(row: Mapping[Any, Any]) -> Template:
-    formats = {RecordFormat(name): FormatConfig(**config) for name, config in row["formats"].items()}
-    values = dict(row) | {
-        "record_type": RecordType(row["record_type"]),
-        "address": ObsAddress(**row["address"]),
-        "formats": formats,
-    }
-    return Template(**values)
 
 
 def _task_row(task: Task) -> dict[str, Any]:
@@ -214,7 +175,7 @@ def _task_row(task: Task) -> dict[str, Any]:
         "app": task.key.app,
         "stream": task.key.stream,
         "record_type": task.record_type,
-        "template": _template_row(task.template),
+        "template": template_row(task.template),
         "state": task.state,
         "node": task.node,
         "started_at": task.started_at,
@@ -239,7 +200,7 @@ def _task(row: Mapping[Any, Any]) -> Task:
         project_id=row["project_id"],
         key=_key(row),
         record_type=RecordType(row["record_type"]),
-        template=_template(row["template"]),
+        template=template_of(row["template"]),
         state=TaskState(row["state"]),
         node=row["node"],
         started_at=row["started_at"],

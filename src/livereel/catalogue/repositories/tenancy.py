@@ -1,8 +1,6 @@
 """Projects, users, access keys, tokens, policies, ingest domains, and answers to requests seen before."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import select
 
@@ -11,10 +9,7 @@ from livereel.catalogue.port import SeenRequest
 from livereel.catalogue.repositories.base import Repository
 from livereel.domain.tenancy import (
     AccessKey,
-    DomainStatus,
-    DomainType,
     Effect,
-    LiveDomain,
     Policy,
     Project,
     Token,
@@ -128,28 +123,6 @@ class SqlPolicies(Repository):
         ]
 
 
-class SqlDomains(Repository):
-    """`port.Domains`."""
-
-    async def add(self, domain: LiveDomain) -> None:
-        await self._insert(tables.domains, asdict(domain), f"domain {domain.name} exists already")
-
-    async def get(self, name: str) -> LiveDomain | None:
-        row = await self._one(select(tables.domains).where(tables.domains.c.name == name))
-        return _domain(row) if row else None
-
-    async def update(self, domain: LiveDomain) -> None:
-        row = tables.domains.c.name == domain.name
-        await self._update(tables.domains, row, asdict(domain), missing=f"there is no domain {domain.name}")
-
-    async def delete(self, name: str) -> bool:
-        return await self._delete(tables.domains, tables.domains.c.name == name)
-
-    async def list(self, project_id: str) -> list[LiveDomain]:
-        statement = select(tables.domains).where(tables.domains.c.project_id == project_id)
-        return [_domain(row) for row in await self._all(statement.order_by(tables.domains.c.name))]
-
-
 class SqlSeenRequests(Repository):
     """`port.SeenRequests`."""
 
@@ -162,8 +135,3 @@ class SqlSeenRequests(Repository):
 
     async def delete_expired(self, now: float) -> None:
         await self._delete(tables.seen_requests, tables.seen_requests.c.expires_at <= now)
-
-
-def _domain(row: Mapping[Any, Any]) -> LiveDomain:
-    values = dict(row) | {"type": DomainType(row["type"]), "status": DomainStatus(row["status"])}
-    return LiveDomain(**values)
