@@ -33,7 +33,7 @@ class EndReason(StrEnum):
 
 
 class StreamInfo(NamedTuple):
-    """What the API tells about a live stream (realtime/streams). Rates are kbit/s."""
+    """What the API tells about a live stream (realtime/streams). Bit rates are kbit/s, frame rates frames/s."""
 
     key: StreamKey
     client_ip: str
@@ -43,6 +43,7 @@ class StreamInfo(NamedTuple):
     width: int
     height: int
     frame_rate: float
+    audio_frame_rate: float
     video_bitrate: int
     audio_bitrate: int
 

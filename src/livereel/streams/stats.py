@@ -15,6 +15,16 @@ class _Batch(NamedTuple):
     video_bytes: int
     audio_bytes: int
     frames: int
+    audio_frames: int
+
+
+class Rates(NamedTuple):
+    """Bit rates are kbit/s, frame rates frames/s."""
+
+    video_bitrate: float = 0.0
+    audio_bitrate: float = 0.0
+    frame_rate: float = 0.0
+    audio_frame_rate: float = 0.0
 
 
 class StreamStats:
@@ -35,7 +45,7 @@ class StreamStats:
         """Count a batch that arrived at `now` (Unix time)."""
         video = [len(body) for kind, _, body in tags if kind == TAG_VIDEO]
         audio = [len(body) for kind, _, body in tags if kind == TAG_AUDIO]
-        batch = _Batch(now, sum(video), sum(audio), len(video))
+        batch = _Batch(now, sum(video), sum(audio), len(video), len(audio))
         self.bytes += batch.video_bytes + batch.audio_bytes
         self.tags += len(tags)
         if video or audio:
@@ -46,17 +56,19 @@ class StreamStats:
         while len(batches) > 2 and batches[1].at < now - RATE_WINDOW:
             batches.popleft()
 
-    def rates(self, now: float) -> tuple[float, float, float]:
-        """(video kbit/s, audio kbit/s, video frames/s) at `now` (Unix time); zeros when nothing comes any more."""
+    def rates(self, now: float) -> Rates:
+        """The rates at `now` (Unix time); zeros when nothing comes any more."""
         batches = self._batches
         if len(batches) < 2 or now - batches[-1].at > RATE_WINDOW:
-            return 0.0, 0.0, 0.0
+            return Rates()
         # The first batch came in the time before it, so it marks the start only.
         span = batches[-1].at - batches[0].at
         if span <= 0:
-            return 0.0, 0.0, 0.0
+            return Rates()
         later = list(batches)[1:]
-        video = sum(batch.video_bytes for batch in later)
-        audio = sum(batch.audio_bytes for batch in later)
-        frames = sum(batch.frames for batch in later)
-        return video * 8 / span / 1000, audio * 8 / span / 1000, frames / span
+        return Rates(
+            sum(batch.video_bytes for batch in later) * 8 / span / 1000,
+            sum(batch.audio_bytes for batch in later) * 8 / span / 1000,
+            sum(batch.frames for batch in later) / span,
+            sum(batch.audio_frames for batch in later) / span,
+        )

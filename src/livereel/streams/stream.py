@@ -102,7 +102,7 @@ class Stream:
 
     def info(self, now: float) -> StreamInfo:
         """What the API tells about the stream."""
-        video_rate, audio_rate, frame_rate = self.stats.rates(now)
+        rates = self.stats.rates(now)
         video, audio = self.video, self.audio
         return StreamInfo(
             key=self.key,
@@ -112,9 +112,10 @@ class Stream:
             audio_codec=str(audio.codec) if audio else "",
             width=video.width if video else 0,
             height=video.height if video else 0,
-            frame_rate=frame_rate,
-            video_bitrate=round(video_rate),
-            audio_bitrate=round(audio_rate),
+            frame_rate=rates.frame_rate,
+            audio_frame_rate=rates.audio_frame_rate,
+            video_bitrate=round(rates.video_bitrate),
+            audio_bitrate=round(rates.audio_bitrate),
         )
 
     def _pass_on(self, tags: list[Tag], now: float) -> None:
