@@ -13,9 +13,9 @@ class IngestConfig:
     sweep_interval: float = 0.3
     #: A publishing socket that holds this many bytes is read before its pass comes; so are one that was closed or
     #: reset and one whose window is nearly full. 0: never before its pass.
-    low_water: int = 128 * 1024
+    low_water: int = 256 * 1024
     #: Receive window asked for once publishing, in bytes: what a publisher may send while we do not read. The kernel
     #: gives it memory only as it fills.
-    window: int = 512 * 1024
+    window: int = 1024 * 1024
     #: Seconds a pass may hold the event loop before it lets others run.
-    slice_seconds: float = 0.005
+    slice_seconds: float = 0.004

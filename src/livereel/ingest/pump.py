@@ -18,6 +18,9 @@ from livereel.observe import metrics
 
 log = structlog.get_logger()
 
+#: Seconds between the first request for an early visit and the visit: those that come close together are served at once.
+#: Short against the time in which an encoder fills what is left of its window.
+EAGER_DELAY = 0.02
 #: Seconds between two looks at the timeouts of all connections.
 TICK_SECONDS = 1.0
 
@@ -116,6 +119,7 @@ class Pump:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
+                await asyncio.sleep(EAGER_DELAY)
 
     async def _visit(self, members: Iterable[Visited]) -> None:
         begun = self._clock.monotonic()
@@ -123,7 +127,7 @@ class Pump:
             if member not in self._members:
                 continue
             try:
-                if member.visit():
+                if member.visit() and member in self._members:
                     self._eager[member] = None
             except Exception as error:  # one connection must not stop the others
                 member.fail(error)

@@ -1,0 +1,94 @@
+"""livereel's ingest and spool alone in a process: every publisher is admitted and recorded.
+
+    python -m bench.ingest.server --directory DIR [--port 0] [--sweep 0.3] [--low-water 131072] [--no-record]
+
+Prints the port when it listens; on SIGTERM it stops in order and prints one line of JSON.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import signal
+import sys
+from pathlib import Path
+
+from livereel.domain.keys import StreamKey
+from livereel.domain.messages import Publish
+from livereel.ingest.config import IngestConfig
+from livereel.ingest.listener import IngestServer
+from livereel.observe import logging, metrics
+from livereel.observe.clock import SystemClock
+from livereel.rtmp import demuxer
+from livereel.rtmp.url import PublishTarget
+from livereel.spool.writer import SpoolPool, SpoolWriter
+from livereel.streams.registry import StreamRegistry
+from livereel.streams.stream import Stream
+
+
+class RecordAll:
+    """Admits and records everybody."""
+
+    def __init__(self, pool: SpoolPool, clock: SystemClock, record: bool) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._record = record
+        self._registry = StreamRegistry()
+        self._writers: dict[str, SpoolWriter] = {}
+        self.failures: list[str] = []
+
+    async def admit(self, target: PublishTarget, client_ip: str, node_ip: str) -> Stream:
+        key = StreamKey.parse("bench", target.app, target.stream)
+        now = self._clock.now()
+        stream = self._registry.open(key, Publish(target.stream, client_ip, node_ip, "", now), "bench", now)
+        if self._record:
+            writer = self._pool.open(target.stream, target.stream, lambda error: self.failures.append(error.detail))
+            stream.attach(writer, now)
+            self._writers[target.stream] = writer
+        return stream
+
+    async def ended(self, stream: Stream, reason: str) -> None:
+        self._registry.close(stream)
+        if writer := self._writers.pop(stream.key.stream, None):
+            stream.detach(writer)
+            await writer.close()
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--sweep", type=float, default=IngestConfig().sweep_interval)
+    parser.add_argument("--low-water", type=int, default=IngestConfig().low_water)
+    parser.add_argument("--window", type=int, default=IngestConfig().window)
+    parser.add_argument("--no-record", action="store_true")
+    options = parser.parse_args()
+
+    logging.configure("warning")
+    clock = SystemClock()
+    pool = SpoolPool(options.directory)
+    admission = RecordAll(pool, clock, not options.no_record)
+    config = IngestConfig(sweep_interval=options.sweep, low_water=options.low_water, window=options.window)
+    server = IngestServer(
+        host="127.0.0.1", port=options.port, admission=admission, config=config, clock=clock, on_sweep=pool.flush
+    )
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    gc.freeze()
+    await server.start()
+    print(server.port, flush=True)
+    await stopped.wait()
+    await server.stop()
+    await pool.close()
+    json.dump({"demuxer": demuxer.build(), "failures": admission.failures, "slices": _slices()}, sys.stdout)
+    print(flush=True)
+
+
+def _slices() -> dict[str, float]:
+    """How often the pump held the loop for up to so many seconds."""
+    (family,) = metrics.sweep_seconds.collect()
+    return {sample.labels["le"]: sample.value for sample in family.samples if sample.name.endswith("_bucket")}
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
