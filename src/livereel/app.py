@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from livereel.api.app import create_app
+from livereel.api.limits import RateLimits
 from livereel.api.server import ApiServer
 from livereel.api.services import ApiServices
 from livereel.callbacks.dispatcher import Dispatcher, DispatcherConfig
@@ -194,6 +195,7 @@ class Server:
             stores=stores,
             download_urls=DownloadUrls(sealer.derive("download links"), settings.public_url(self.api_port)),
             download_lifetime=settings.api.download_lifetime,
+            rate_limits=RateLimits(clock, factor=settings.api.rate_limit_factor) if settings.api.rate_limits else None,
             readiness=readiness,
             clock=clock,
             catalogue=catalogue,

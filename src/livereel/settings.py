@@ -91,6 +91,12 @@ class ApiSettings(_Group):
     download_lifetime: int = Field(default=3600, ge=60, le=7 * 86400)
     """Seconds a download link works. An hour is enough to fetch a file and short enough for a link that leaks; each
     listing gives fresh links."""
+    rate_limits: bool = True
+    """Refuse requests beyond the documented quotas of the cloud (300 a minute per user and operation for most, see
+    docs/api/limits.md) with 429. On by default, so that applications meet here what they will meet there, and one of
+    them cannot take the server from the others."""
+    rate_limit_factor: float = Field(default=1.0, gt=0, le=1000)
+    """Multiplies every quota. Raise it when hundreds of streams are started together, or switch `rate_limits` off."""
 
     @field_validator("public_url")
     @classmethod

@@ -45,6 +45,12 @@ def create_app(services: ApiServices) -> FastAPI:
             return error_response(request.scope, UnknownApi(f"{request.method} {request.url.path[:200]}"))
         return error_response(request.scope, InvalidParameter("the request body cannot be read"))
 
-    app.add_middleware(Authentication, iam=services.iam, catalogue=services.catalogue, clock=services.clock)
+    app.add_middleware(
+        Authentication,
+        iam=services.iam,
+        catalogue=services.catalogue,
+        clock=services.clock,
+        rate_limits=services.rate_limits,
+    )
     app.add_middleware(Envelope, clock=services.clock, hostname=services.hostname)
     return app

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from livereel.api.limits import RateLimits
 from livereel.catalogue.port import Catalogue
 from livereel.control.contents import ContentService
 from livereel.control.domains import DomainService
@@ -34,3 +35,4 @@ class ApiServices:
     catalogue: Catalogue
     hostname: str
     download_lifetime: float = DOWNLOAD_LIFETIME
+    rate_limits: RateLimits | None = None

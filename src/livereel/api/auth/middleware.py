@@ -1,8 +1,8 @@
 """Who is it, may they, was it seen before: asked of every operation before FastAPI parses anything.
 
 The order is the gateway's, then the service's: unknown operation, no credentials, body too large, wrong credentials,
-project, permission; then the operation's own checks. Paths that need no credentials (downloads, health) pass straight
-through, log-in with nothing but the limit on its body.
+too many requests, project, permission; then the operation's own checks. Paths that need no credentials (downloads,
+health) pass straight through, log-in with nothing but the limit on its body.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from livereel.api.auth.body import Body, Disconnected, replaying
 from livereel.api.auth.replay import MUTATIONS, Answer, Recorder, Replays
 from livereel.api.huawei.errors import UnknownApi, UnsupportedMediaType
 from livereel.api.huawei.operations import Operation, find
+from livereel.api.limits import RateLimits
 from livereel.api.request_id import RequestId
 from livereel.api.responses import OPERATION_KEY, REQUEST_ID_KEY, error_response, internal_error
 from livereel.catalogue.port import Catalogue
@@ -45,9 +46,12 @@ class _Signature(NamedTuple):
 class Authentication:
     """ASGI application between the envelope and FastAPI."""
 
-    def __init__(self, app: ASGIApp, *, iam: Iam, catalogue: Catalogue, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, *, iam: Iam, catalogue: Catalogue, clock: Clock, rate_limits: RateLimits | None
+    ) -> None:
         self._app = app
         self._iam = iam
+        self._rate_limits = rate_limits
         self._replays = Replays(catalogue, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +87,8 @@ class Authentication:
         client = scope.get("client")
         principal, signature = await self._authenticate(request, client[0] if client else "")
         scope[PRINCIPAL_KEY] = principal
+        if self._rate_limits is not None:
+            self._rate_limits.admit(operation, principal.user_id)
         # What was signed counts: there "+" is a plus sign, while form decoding would make it a blank.
         scope["query_string"] = request.query.replace(b"+", b"%2B")
 
