@@ -101,7 +101,10 @@ class RecorderEvent:
 
 @dataclass(frozen=True, slots=True)
 class FileStarted(RecorderEvent):
-    """A record file was begun. `start` and `checkpoint` make a `Resume` that makes this file again."""
+    """A record file was begun. `start` and `checkpoint` make a `Resume` that makes this file again.
+
+    A file without video has a `width` and `height` of 0.
+    """
 
     job_id: str
     format: RecordFormat
@@ -109,16 +112,26 @@ class FileStarted(RecorderEvent):
     start: SpoolPosition
     started_at: float
     checkpoint: dict[str, Any]
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SliceReady(RecorderEvent):
-    """A TS slice is complete at `path` and will not change. `name` is its file name beside the playlist."""
+    """A TS slice is complete at `path` and will not change. `name` is its file name beside the playlist.
+
+    `number` counts from 0 within the file. `duration` is of its media; `ended_at` - `started_at` is longer where an
+    interruption lies within the slice.
+    """
 
     job_id: str
     name: str
     path: Path
+    number: int
+    started_at: float
+    ended_at: float
     duration: float
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,8 @@ class Output:
                 start=start or packet.position,
                 started_at=self._started_at,
                 checkpoint=state | {"not_before": list(packet.position)},
+                width=video.width if video is not None else 0,
+                height=video.height if video is not None else 0,
             )
         )
         try:
@@ -193,7 +195,17 @@ class Output:
         )
 
     def _slice_ready(self, directory: Path, piece: Slice) -> SliceReady:
-        return SliceReady(self._spec.task_id, self._job_id, piece.name, directory / piece.name, piece.duration)
+        return SliceReady(
+            task_id=self._spec.task_id,
+            job_id=self._job_id,
+            name=piece.name,
+            path=directory / piece.name,
+            number=piece.number,
+            started_at=piece.started_at,
+            ended_at=piece.ended_at,
+            duration=piece.duration,
+            size=piece.size,
+        )
 
     def _close(self, packet: Packet | None) -> None:
         """End the open file before `packet`."""

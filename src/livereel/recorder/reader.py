@@ -35,6 +35,9 @@ _NEED_HEADER = frozenset((VideoCodec.H264, VideoCodec.H265, VideoCodec.AV1, Audi
 #: Tags that are no frames wait for the next frame; more than this without one are of no use to anybody.
 _MAX_EXTRAS = 64
 
+#: First bytes of an AVC key frame and of any other AVC frame.
+_AVC_FRAME = frozenset((b"\x17\x01", b"\x27\x01"))
+
 Track = VideoTrack | AudioTrack
 
 
@@ -202,6 +205,12 @@ class TaskReader:
 
     def _take_video(self, position: SpoolPosition, tag: Tag) -> None:
         body = tag.payload
+        known = self._video
+        if known is not None and known.codec is VideoCodec.H264 and len(body) > 5 and body[:2] in _AVC_FRAME:
+            # Nearly every video tag there is (FLV 10.1, E.4.3), told apart without a full look at its header.
+            composition = int.from_bytes(body[2:5], signed=True)
+            self._push(position, tag, body[0] == 0x17, known, (composition, 5, len(body)))
+            return
         header = parse_video(body)
         if header.is_sequence_header:
             self.has_video = True
@@ -223,6 +232,10 @@ class TaskReader:
 
     def _take_audio(self, position: SpoolPosition, tag: Tag) -> None:
         body = tag.payload
+        known = self._audio
+        if known is not None and known.codec is AudioCodec.AAC and len(body) > 2 and body[0] == 0xAF and body[1] == 1:
+            self._push(position, tag, False, known, (0, 2, len(body)))
+            return
         header = parse_audio(body)
         if header.is_sequence_header:
             if self._audio is None or self._audio.header != body:

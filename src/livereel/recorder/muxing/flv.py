@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 from livereel.amf.values import Value
 from livereel.domain.media import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, AudioCodec, Tag, VideoCodec
 from livereel.flv.script import encode_script
-from livereel.flv.tags import FLV_HEADER, encode_tag, encode_tags
+from livereel.flv.tags import FLV_HEADER, TAG_OVERHEAD, encode_tag, encode_tags
 from livereel.recorder.muxing.port import BadPacket, Tracks, Written
 from livereel.recorder.packets import Packet
 
@@ -42,36 +42,41 @@ class FlvWriter:
     def __init__(self, path: Path, tracks: Tracks) -> None:
         self._path = path
         self._tracks = tracks
-        self._file: BinaryIO = path.open("wb", buffering=_BUFFER_BYTES)
-        self._position = 0
+        self._file: BinaryIO = path.open("wb", buffering=0)
+        self._position = 0  # end of the file with what waits
+        self._waiting: list[Tag] = []
+        self._waiting_bytes = 0
         self._last = 0
         self._index: list[tuple[int, int]] = []  # (time in ms, position) of key frames
         self._index_step = 1
         self._key_frames = 0
         flags = (_FLAG_AUDIO if tracks.audio else 0) | (_FLAG_VIDEO if tracks.video else 0)
-        self._put(FLV_HEADER[:4] + bytes([flags]) + FLV_HEADER[5:])
-        self._head_at = self._position
         self._head_size = 0
         self._head_size = len(self._head(0, [(0, 0)] * INDEX_ENTRIES))
-        self._put(self._head(0, []))
         headers = ((TAG_VIDEO, tracks.video), (TAG_AUDIO, tracks.audio))
-        self._put(encode_tags(Tag(kind, 0, track.header) for kind, track in headers if track and track.header))
+        first = [Tag(kind, 0, track.header) for kind, track in headers if track is not None and track.header]
+        head = FLV_HEADER[:4] + bytes([flags]) + FLV_HEADER[5:] + self._head(0, []) + encode_tags(first)
+        self._position = len(head)
+        self._write_all(head)
 
     def write(self, packet: Packet, dts: int) -> None:
         """See `FileWriter`."""
         if dts < 0:
             raise BadPacket(f"{dts} ms before the start of the file")
-        if packet.extras:
-            self._put(encode_tags(Tag(tag.kind, dts, tag.payload) for _, tag in packet.extras))
+        for _, tag in packet.extras:
+            self._add(Tag(tag.kind, dts, tag.payload))
         if packet.is_key:
             self._note_key_frame(dts)
-        self._put(encode_tag(Tag(packet.kind, dts, packet.payload)))
+        self._add(Tag(packet.kind, dts, packet.payload))
         self._last = dts
+        if self._waiting_bytes > _BUFFER_BYTES:
+            self._flush()
 
     def close(self, end: int) -> Written:
         """See `FileWriter`. Rewrites the head, whatever the length of the file."""
-        self._file.seek(self._head_at)
-        self._file.write(self._head(end, self._index))
+        self._flush()
+        self._file.seek(len(FLV_HEADER))
+        self._write_all(self._head(end, self._index))
         self._file.close()
         return Written(self._path, self._position)
 
@@ -80,9 +85,22 @@ class FlvWriter:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def _put(self, data: bytes) -> None:
-        self._file.write(data)
-        self._position += len(data)
+    def _add(self, tag: Tag) -> None:
+        size = len(tag.payload) + TAG_OVERHEAD
+        self._waiting.append(tag)
+        self._waiting_bytes += size
+        self._position += size
+
+    def _flush(self) -> None:
+        data = encode_tags(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._write_all(data)
+
+    def _write_all(self, data: bytes) -> None:
+        done = self._file.write(data)
+        while done < len(data):
+            done += self._file.write(data[done:])
 
     def _note_key_frame(self, dts: int) -> None:
         if self._key_frames % self._index_step == 0:

@@ -104,12 +104,15 @@ class HlsWriter:
             return
         piece, self._slice = self._slice, None
         size, sha256 = piece.close()
-        name = self._unique(self._namer(self._slice_wall, self._last_wall + end / 1000, len(self._slices)))
+        ended_at = self._last_wall + end / 1000
+        name = self._unique(self._namer(self._slice_wall, ended_at, len(self._slices)))
         path = piece.path.replace(self._directory / name)
         duration = (end - self._slice_start) / 1000
-        done = Slice(path.name, duration, self._slice_wall, size, sha256)
+        # A wall clock that was set back within the slice must not make it end before it began.
+        ended_at = max(ended_at, self._slice_wall + duration)
+        done = Slice(path.name, len(self._slices), self._slice_wall, ended_at, duration, size, sha256)
         self._slices.append(done)
-        self._playlist.add(done)
+        self._playlist.add(done.name, done.started_at, done.duration)
         self._on_slice(done)
 
     def _unique(self, name: str) -> str:

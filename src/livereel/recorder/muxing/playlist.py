@@ -7,11 +7,13 @@ from urllib.parse import quote
 
 
 class Slice(NamedTuple):
-    """One TS slice. `duration` is seconds, `started_at` Unix seconds, `size` bytes."""
+    """One TS slice of a file, with its number from 0. Times are Unix seconds, `duration` seconds, `size` bytes."""
 
     name: str
-    duration: float
+    number: int
     started_at: float
+    ended_at: float
+    duration: float
     size: int
     sha256: str
 
@@ -25,13 +27,17 @@ class Playlist:
         self._target = slice_duration
         self._body: list[str] = []
 
-    def add(self, piece: Slice) -> None:
-        """Append a slice."""
-        self._target = max(self._target, ceil(piece.duration - 0.5))
-        moment = datetime.fromtimestamp(piece.started_at, UTC).isoformat(timespec="milliseconds")
+    def add(self, path: str, started_at: float, duration: float, *, discontinuity: bool = False) -> None:
+        """Append a slice: `path` is relative to the playlist, `started_at` Unix seconds, `duration` seconds.
+
+        `discontinuity`: its timestamps do not go on from those of the slice before.
+        """
+        self._target = max(self._target, ceil(duration - 0.5))
+        moment = datetime.fromtimestamp(started_at, UTC).isoformat(timespec="milliseconds")
         self._body.append(
-            f"#EXT-X-PROGRAM-DATE-TIME:{moment.replace('+00:00', 'Z')}\n"
-            f"#EXTINF:{piece.duration:.3f},\n{quote(piece.name, safe='-_.~@+=,!$()')}\n"
+            ("#EXT-X-DISCONTINUITY\n" if discontinuity else "")
+            + f"#EXT-X-PROGRAM-DATE-TIME:{moment.replace('+00:00', 'Z')}\n"
+            + f"#EXTINF:{duration:.3f},\n{quote(path, safe='/-_.~@+=,!$()')}\n"
         )
 
     def text(self, *, complete: bool) -> str:
