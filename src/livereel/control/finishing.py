@@ -17,7 +17,7 @@ from livereel.control.report import recording_json
 from livereel.domain.clock import Clock
 from livereel.domain.errors import InvalidName, ResourceExists, StoreError
 from livereel.domain.naming import EXTENSIONS, file_key, join_root, without_collision
-from livereel.domain.recordings import RecordFile, Task
+from livereel.domain.recordings import RecordFile, Slice, Task
 from livereel.domain.states import FileEvent, FileState, TaskEvent, TaskState, next_file_state, next_task_state
 from livereel.domain.templates import RECORD_CYCLE_DEFAULT, RecordFormat
 from livereel.observe import metrics
@@ -124,7 +124,7 @@ class Finishing:
                 await self._file_started(task, event)
             case SliceReady():
                 if (file := self._files[event.job_id]).state not in _OVER:
-                    await self._put(task, file, _beside(file, event.name), event.path, final=True)
+                    await self._store_slice(task, file, event)
             case PlaylistReady():
                 if (file := self._files[event.job_id]).state not in _OVER:
                     await self._put(task, file, file.object_key, event.path, final=False)
@@ -159,6 +159,8 @@ class Finishing:
             start=event.start,
             started_at=event.started_at,
             checkpoint=event.checkpoint,
+            width=event.width,
+            height=event.height,
         )
         try:
             async with self._catalogue.write() as uow:
@@ -276,6 +278,21 @@ class Finishing:
         self._ending.discard(task.id)
         if not self._ending:
             self._idle.set()
+
+    async def _store_slice(self, task: Task, file: RecordFile, event: SliceReady) -> None:
+        key = _beside(file, event.name)
+        await self._put(task, file, key, event.path, final=True)
+        piece = Slice(
+            job_id=file.job_id,
+            sequence=event.number,
+            object_key=key,
+            started_at=event.started_at,
+            ended_at=event.ended_at,
+            duration=event.duration,
+            size=event.size,
+        )
+        async with self._catalogue.write() as uow:
+            await uow.slices.add_many([piece])
 
     async def _save(self, file: RecordFile) -> None:
         async with self._catalogue.write() as uow:

@@ -11,7 +11,7 @@ from livereel.control import finishing as finishing_module
 from livereel.control.recovery import recover
 from livereel.control.templates import NewTemplate
 from livereel.domain.errors import StoreError
-from livereel.domain.recordings import EndReason, SpoolPosition, Task
+from livereel.domain.recordings import EndReason, Slice, SpoolPosition, Task
 from livereel.domain.states import FileState, TaskState
 from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, default_prefix
 from livereel.recorder.events import (
@@ -134,10 +134,14 @@ async def test_a_playlist_grows_in_the_store_and_a_stored_one_is_left_alone(node
     await report(
         node,
         started(task, HLS),
-        SliceReady(task.id, job, "1_2_0.ts", piece, 1.0),
+        SliceReady(task.id, job, "1_2_0.ts", piece, 0, 1.0, 2.0, 1.0, 8),
         PlaylistReady(task.id, job, playlist),
     )
     assert stored(node) == [f"{directory}/1_2_0.ts", listed]
+    async with node.catalogue.read() as uow:
+        assert await uow.slices.in_window(PROJECT, KEY, 0.0, 2e9) == [
+            Slice(job, 0, f"{directory}/1_2_0.ts", 1.0, 2.0, 1.0, 8)
+        ]
     await report(node, finished(node, task, HLS))
     where = node.root / "store" / "recordings" / listed
     assert where.read_text() == "HLS 0"

@@ -4,6 +4,7 @@ import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,21 @@ def test_audio_only(tmp_path: Path, source: Source) -> None:
         assert file.duration == pytest.approx(6, abs=0.1)
     durations = [piece["duration"] for piece in one(events, HLS).report["slices"]]
     assert all(duration == pytest.approx(2, abs=0.05) for duration in durations[:3])
+
+
+def test_slices_tell_when_they_were_received(tmp_path: Path, source: Source) -> None:
+    events = record(tmp_path, source(9), formats=[HLS])
+    slices = [event for event in events if isinstance(event, SliceReady)]
+    assert [piece.number for piece in slices] == list(range(len(slices)))
+    assert len(slices) > 2
+    assert slices[0].started_at == pytest.approx(WALL, abs=0.1)
+    assert slices[-1].ended_at == one(events, HLS).ended_at
+    for piece, following in pairwise(slices):
+        assert piece.ended_at == pytest.approx(following.started_at, abs=0.05)
+        assert piece.ended_at - piece.started_at == pytest.approx(piece.duration, abs=0.05)
+    assert all(piece.size == piece.path.stat().st_size for piece in slices)
+    [begun] = [event for event in events if isinstance(event, FileStarted)]
+    assert (begun.width, begun.height) == (320, 180)
 
 
 def test_video_only(tmp_path: Path, source: Source) -> None:

@@ -27,7 +27,7 @@ TASK = "7a6b5c4d3e2f10987a6b5c4d3e2f1098"
 RESUME = Resume(3, SpoolPosition(2, 4711), {"key": [2, 4711], "pending": []})
 EVENTS = [
     FileStarted(TASK, "job", RecordFormat.FLV, 1, SpoolPosition(1, 13), 12.5, {"a": [1]}),
-    SliceReady(TASK, "job", "1_2_0.ts", Path("/w/1_2_0.ts"), 2.0),
+    SliceReady(TASK, "job", "1_2_0.ts", Path("/w/1_2_0.ts"), 0, 12.5, 14.5, 2.0, 188),
     PlaylistReady(TASK, "job", Path("/w/recording.m3u8")),
     FileFinished(
         TASK, "job", RecordFormat.HLS, 2, Path("/w/r"), 1.0, 3.0, 2.0, 99, 320, 180, "H264", "AAC", "ff", {}, RESUME
