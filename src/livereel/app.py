@@ -21,12 +21,16 @@ from livereel.api.limits import RateLimits
 from livereel.api.server import ApiServer
 from livereel.api.services import ApiServices
 from livereel.callbacks.dispatcher import Dispatcher, DispatcherConfig
+from livereel.callbacks.targets import Targets
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.local import LocalCluster
+from livereel.control.announcer import Announcer
+from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
 from livereel.control.domains import DomainService, NewDomain
 from livereel.control.finishing import Finishing
+from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.owner import Owner
 from livereel.control.publishing import Publishing
@@ -95,9 +99,13 @@ class Server:
             await domains.create(self.first_key.project_id, first)
 
         stores = LocalStores(settings.storage_root(), create=settings.storage.create_buckets)
+        # Download links hold the port, so it is fixed before anything that signs them is built.
+        self.api_port = settings.api.port or _free_port(settings.api.host)
+        links = DownloadUrls(sealer.derive("download links"), settings.public_url(self.api_port))
         dispatcher = Dispatcher(
             catalogue,
             clock,
+            Targets(lambda bucket, key, now: links.sign(bucket, key, now, settings.callbacks.download_lifetime)),
             DispatcherConfig(
                 allow_private=settings.callbacks.allow_private,
                 timeout=settings.callbacks.timeout,
@@ -110,9 +118,11 @@ class Server:
         registry = StreamRegistry()
         spools = SpoolPool(settings.spool_dir(), max_backlog_bytes=settings.spool.max_backlog)
         self._stack.push_async_callback(spools.close)
+        announcer = Announcer(catalogue, clock, dispatcher.notify)
         finishing = Finishing(
             catalogue=catalogue,
             stores=stores,
+            announcer=announcer,
             clock=clock,
             spool_dir=settings.spool_dir(),
             work_dir=settings.work_dir(),
@@ -137,6 +147,7 @@ class Server:
             spools=spools,
             recorder=recorder,
             finishing=finishing,
+            announcer=announcer,
             clock=clock,
             new_id=_new_id,
             node=settings.node,
@@ -148,6 +159,7 @@ class Server:
             recorder=recorder,
             finishing=finishing,
             owner=owner,
+            announcer=announcer,
             clock=clock,
             node=settings.node,
             spool_dir=settings.spool_dir(),
@@ -183,17 +195,17 @@ class Server:
                 "disk": _disk_problem(settings.data_dir),
             }
 
-        # Download links hold the port, so it is fixed before anything that signs them is built.
-        self.api_port = settings.api.port or _free_port(settings.api.host)
         services = ApiServices(
             iam=iam,
             recording=Recording(catalogue, cluster),
             templates=TemplateService(catalogue, stores, clock, _new_id),
             domains=domains,
             notifications=NotificationService(catalogue),
+            callbacks=CallbackService(catalogue, clock, _new_id),
+            messages=MessageService(catalogue, clock, dispatcher.notify),
             contents=ContentService(catalogue),
             stores=stores,
-            download_urls=DownloadUrls(sealer.derive("download links"), settings.public_url(self.api_port)),
+            download_urls=links,
             download_lifetime=settings.api.download_lifetime,
             rate_limits=RateLimits(clock, factor=settings.api.rate_limit_factor) if settings.api.rate_limits else None,
             readiness=readiness,

@@ -172,6 +172,9 @@ class CallbackSettings(_Group):
     retry_horizon: float = Field(default=86400.0, ge=60)
     """Seconds a message is tried before it is given up (kept and listed, not sent). 24 h outlasts a night without
     anybody at the receiver."""
+    download_lifetime: int = Field(default=86400, ge=60, le=7 * 86400)
+    """Seconds the download link in a RECORD_FILE_COMPLETE works, from the attempt that delivers it. A day, since
+    applications queue what they are told; `record/contents` gives fresh links."""
 
 
 class Settings(BaseSettings):

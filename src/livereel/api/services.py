@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from livereel.api.limits import RateLimits
 from livereel.catalogue.port import Catalogue
+from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
 from livereel.control.domains import DomainService
+from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.recording import Recording
 from livereel.control.templates import TemplateService
@@ -27,6 +29,8 @@ class ApiServices:
     templates: TemplateService
     domains: DomainService
     notifications: NotificationService
+    callbacks: CallbackService
+    messages: MessageService
     contents: ContentService
     stores: Stores
     download_urls: DownloadUrls

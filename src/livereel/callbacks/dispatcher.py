@@ -20,9 +20,9 @@ from livereel import __version__
 from livereel.callbacks import schedule
 from livereel.callbacks.guard import Network, TargetGuard
 from livereel.callbacks.lanes import Lane, Lanes, target_of
-from livereel.callbacks.payloads import NOTIFICATION
 from livereel.callbacks.sender import Answer, Sender
-from livereel.callbacks.signing import body_sign, signed_notification
+from livereel.callbacks.signing import body_sign
+from livereel.callbacks.targets import Target, Targets
 from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.domain.clock import Clock
 from livereel.domain.messages import Delivery, MessageState, OutboxMessage
@@ -60,12 +60,14 @@ class Dispatcher:
         self,
         catalogue: Catalogue,
         clock: Clock,
+        targets: Targets,
         config: DispatcherConfig = DispatcherConfig(),
         *,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
+        self._targets = targets
         self._config = config
         self._chance = chance
         self._lanes = Lanes(config.places_per_host)
@@ -128,7 +130,7 @@ class Dispatcher:
             async with self._catalogue.read() as work:
                 heads = await work.outbox.due(now, limit=len(known) + BATCH)
                 next_due_at = await work.outbox.next_due_at()
-                fresh = await _with_present_url(work, [head for head in heads if head.channel not in known])
+                fresh = await self._with_present_url(work, [head for head in heads if head.channel not in known])
             if fresh:
                 await self._admit(fresh, now)
             self._fill(self._clock.now())
@@ -218,23 +220,20 @@ class Dispatcher:
     async def _send(self, message: OutboxMessage) -> Answer | None:
         """One POST, signed for now; None if nobody wants the message any more."""
         assert self._sender is not None
+        async with self._catalogue.read() as work:
+            target = await self._targets.find(work, message)
+        if target is None:
+            return None
         now = self._clock.now()
-        body, key = message.body, ""
-        if message.kind == NOTIFICATION:
-            async with self._catalogue.read() as work:
-                config = await work.notifications.get(message.domain)
-            if config is None or not config.url:
-                return None
-            key = config.key
-            body = signed_notification(body, key, now)
+        body = target.sign(message.body, now)
         content = json.dumps(body, separators=(",", ":")).encode()  # pure ASCII: `user_args` may hold anything
-        return await self._sender.post(message.url, _headers(message, content, key, now), content)
+        return await self._sender.post(message.url, _headers(message, content, target.key, now), content)
 
     async def _settle(self, message: OutboxMessage, answer: Answer | None) -> None:
         """Write down how an attempt ended."""
         now = self._clock.now()
         if answer is None:
-            after = schedule.dead(message, "the notification configuration was removed")
+            after = schedule.dead(message, f"the {message.kind} configuration was removed")
         elif answer.error is None:
             after = schedule.delivered(message)
         else:
@@ -252,20 +251,23 @@ class Dispatcher:
                 await _log_delivery(work, message, answer, now)
         _tell(after)
 
+    async def _with_present_url(self, work: UnitOfWork, messages: list[OutboxMessage]) -> list[OutboxMessage]:
+        """The messages with the URL that is configured now; the lane of its host is theirs."""
+        known: dict[tuple[str, str, str], Target | None] = {}
+        present: list[OutboxMessage] = []
+        for message in messages:
+            shared = (message.kind, message.project_id, message.domain)
+            if shared not in known:
+                known[shared] = await self._targets.find(work, message)
+            target = known[shared]
+            present.append(message if target is None else replace(message, url=target.url))
+        return present
+
     async def _put_off(self, messages: Sequence[OutboxMessage], until: float) -> None:
         if messages:
             async with self._catalogue.write() as work:
                 for message in messages:
                     await work.outbox.update(replace(message, due_at=until + self._chance()))
-
-
-async def _with_present_url(work: UnitOfWork, messages: list[OutboxMessage]) -> list[OutboxMessage]:
-    """The messages with the URL that is configured now: who corrects a wrong one gets what is waiting."""
-    urls: dict[str, str] = {}
-    for domain in {message.domain for message in messages if message.kind == NOTIFICATION}:
-        if config := await work.notifications.get(domain):
-            urls[domain] = config.url
-    return [replace(m, url=urls[m.domain]) if m.kind == NOTIFICATION and m.domain in urls else m for m in messages]
 
 
 def _headers(message: OutboxMessage, content: bytes, key: str, now: float) -> dict[str, str]:

@@ -13,9 +13,11 @@ from pathlib import Path, PurePosixPath
 import structlog
 
 from livereel.catalogue.port import Catalogue
+from livereel.control.announcer import Announcer, Change
 from livereel.control.report import recording_json
 from livereel.domain.clock import Clock
 from livereel.domain.errors import InvalidName, ResourceExists, StoreError
+from livereel.domain.messages import CallbackEvent
 from livereel.domain.naming import EXTENSIONS, file_key, join_root, without_collision
 from livereel.domain.recordings import RecordFile, Slice, Task
 from livereel.domain.states import FileEvent, FileState, TaskEvent, TaskState, next_file_state, next_task_state
@@ -56,6 +58,7 @@ class Finishing:
         *,
         catalogue: Catalogue,
         stores: Stores,
+        announcer: Announcer,
         clock: Clock,
         spool_dir: Path,
         work_dir: Path,
@@ -63,6 +66,7 @@ class Finishing:
     ) -> None:
         self._catalogue = catalogue
         self._stores = stores
+        self._announcer = announcer
         self._clock = clock
         self._spool_dir = spool_dir
         self._work_dir = work_dir
@@ -163,12 +167,10 @@ class Finishing:
             height=event.height,
         )
         try:
-            async with self._catalogue.write() as uow:
-                await uow.files.add(file)
+            await self._add(task, file)
         except ResourceExists:
             file = replace(file, object_key=without_collision(file.object_key, file.job_id))
-            async with self._catalogue.write() as uow:
-                await uow.files.add(file)
+            await self._add(task, file)
         self._files[file.job_id] = file
         await self._trim(task)
 
@@ -206,7 +208,10 @@ class Finishing:
         await self._save(file)
         await self._put(task, file, file.object_key, event.path, final=True)
         file = replace(file, state=next_file_state(file.state, FileEvent.STORE))
-        await self._save(file)
+        async with self._announcer.change() as change:
+            await change.uow.files.update(file)
+            await change.tell(CallbackEvent.RECORD_FILE_COMPLETE, task, file=file)
+        self._files[file.job_id] = file
         metrics.files.labels(file.format, FileState.STORED).inc()
         await asyncio.to_thread(shutil.rmtree, self._work_dir / task.id / file.job_id, ignore_errors=True)
         log.info(
@@ -214,12 +219,12 @@ class Finishing:
         )
 
     async def _file_failed(self, task: Task, job_id: str, error: str) -> None:
-        log.error("file_failed", stream=str(task.key), task=task.id, job=job_id, error=error)
-        file = self._files.get(job_id)
-        if file is None or file.state in _OVER:
+        file = self._files[job_id]
+        if file.state in _OVER:
             return
-        await self._save(replace(file, state=next_file_state(file.state, FileEvent.FAIL), error=error))
-        metrics.files.labels(file.format, FileState.FAILED).inc()
+        async with self._announcer.change() as change:
+            failed = await _fail_file(change, task, file, error)
+        self._files[job_id] = failed
 
     async def _task_finished(self, task: Task) -> None:
         # The row has moved on since the spec was made: STOP wrote the end.
@@ -239,6 +244,9 @@ class Finishing:
             for directory in sorted({str(PurePosixPath(file.object_key).parent) for file in _firsts(stored)}):
                 await self._put_manifest(task, stored[0].bucket, directory, manifest)
         whole = {file.format for file in stored} - {file.format for file in files if file.state is not FileState.STORED}
+        untold = error is not None and all(file.state is not FileState.FAILED for file in files)
+        async with self._announcer.change() as change:
+            await _end_task(change, done, tell_failure=untold)
         await self._close(done, keep_spool=not whole)
 
     async def _task_failed(self, task: Task, error: str) -> None:
@@ -246,22 +254,17 @@ class Finishing:
         async with self._catalogue.read() as uow:
             task = await uow.tasks.get(task.id) or task
             files = await uow.files.of_task(task.id)
-        for file in files:
-            if file.state in (FileState.WRITING, FileState.STORING):
-                await self._file_failed(task, file.job_id, error)
-        await self._close(
-            replace(
-                task,
-                state=next_task_state(task.state, TaskEvent.FAIL),
-                completed_at=self._clock.now(),
-                error=error,
-            ),
-            keep_spool=True,
+        failed = replace(
+            task, state=next_task_state(task.state, TaskEvent.FAIL), completed_at=self._clock.now(), error=error
         )
+        unfinished = [file for file in files if file.state not in _OVER]
+        async with self._announcer.change() as change:
+            for file in unfinished:
+                await _fail_file(change, task, file, error)
+            await _end_task(change, failed, tell_failure=not unfinished)
+        await self._close(failed, keep_spool=True)
 
     async def _close(self, task: Task, *, keep_spool: bool) -> None:
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(task)
         metrics.tasks.labels(task.state).inc()
         if self._recorder is not None:
             self._recorder.forget(task.id)
@@ -278,6 +281,11 @@ class Finishing:
         self._ending.discard(task.id)
         if not self._ending:
             self._idle.set()
+
+    async def _add(self, task: Task, file: RecordFile) -> None:
+        async with self._announcer.change() as change:
+            await change.uow.files.add(file)
+            await change.tell(CallbackEvent.RECORD_NEW_FILE_START, task, file=file)
 
     async def _store_slice(self, task: Task, file: RecordFile, event: SliceReady) -> None:
         key = _beside(file, event.name)
@@ -314,6 +322,23 @@ class Finishing:
 
 async def _nobody(_task_id: str) -> None:
     return
+
+
+async def _fail_file(change: Change, task: Task, file: RecordFile, error: str) -> RecordFile:
+    failed = replace(file, state=next_file_state(file.state, FileEvent.FAIL), error=error)
+    await change.uow.files.update(failed)
+    await change.tell(CallbackEvent.RECORD_FAILED, task, file=failed, error=error)
+    metrics.files.labels(file.format, FileState.FAILED).inc()
+    log.error("file_failed", stream=str(task.key), task=task.id, job=file.job_id, error=error)
+    return failed
+
+
+async def _end_task(change: Change, task: Task, *, tell_failure: bool) -> None:
+    """Write a task's last state. `tell_failure`: no failure of a file has said what is wrong."""
+    await change.uow.tasks.update(task)
+    if tell_failure:
+        await change.tell(CallbackEvent.RECORD_FAILED, task, error=task.error or "")
+    await change.tell(CallbackEvent.RECORD_OVER, task)
 
 
 def _object_key(task: Task, event: FileStarted) -> str:

@@ -14,6 +14,7 @@ import structlog
 
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.port import Action, Answer, Command
+from livereel.control.announcer import Announcer
 from livereel.control.finishing import Finishing
 from livereel.domain.clock import Clock
 from livereel.domain.errors import (
@@ -26,6 +27,7 @@ from livereel.domain.errors import (
     TaskExists,
 )
 from livereel.domain.keys import StreamKey
+from livereel.domain.messages import CallbackEvent
 from livereel.domain.recordings import MIN_PAUSE_AFTER_STOP, EndReason, SpoolPosition, Task
 from livereel.domain.states import TaskEvent, TaskState, next_task_state
 from livereel.domain.templates import RecordFormat, RecordType, Template
@@ -67,6 +69,7 @@ class Owner:
         spools: SpoolPool,
         recorder: RecorderSupervisor,
         finishing: Finishing,
+        announcer: Announcer,
         clock: Clock,
         new_id: Callable[[], str],
         node: str,
@@ -78,6 +81,7 @@ class Owner:
         self._spools = spools
         self._recorder = recorder
         self._finishing = finishing
+        self._announcer = announcer
         self._clock = clock
         self._new_id = new_id
         self._node = node
@@ -270,8 +274,10 @@ class Owner:
             ended_at=None,
             spool_end=None,
         )
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(task)
+        async with self._announcer.change() as change:
+            await change.uow.tasks.update(task)
+            if event is TaskEvent.SPOOLED:
+                await change.tell(CallbackEvent.RECORD_START, task)
         self._running[task.key] = running
         metrics.active_tasks.inc()
         log.info("task_recording", stream=str(task.key), task=task.id, record_type=str(task.record_type))
@@ -293,8 +299,10 @@ class Owner:
             completed_at=self._clock.now(),
             error=error,
         )
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(failed)
+        async with self._announcer.change() as change:
+            await change.uow.tasks.update(failed)
+            if task.record_type is not RecordType.COMMAND:  # who sent START gets the reason as its answer
+                await change.tell(CallbackEvent.RECORD_FAILED, failed, error=error)
         metrics.tasks.labels(TaskState.FAILED).inc()
         await asyncio.to_thread(recovery.remove, self._spool_dir, task.id)
         log.warning("task_not_begun", stream=str(task.key), task=task.id, error=error)

@@ -10,9 +10,11 @@ from pathlib import Path
 import structlog
 
 from livereel.catalogue.port import Catalogue
+from livereel.control.announcer import Announcer
 from livereel.control.finishing import Finishing
 from livereel.control.owner import Owner
 from livereel.domain.clock import Clock
+from livereel.domain.messages import CallbackEvent
 from livereel.domain.recordings import EndReason, Task
 from livereel.domain.states import ACTIVE_TASK_STATES, TaskEvent, TaskState, next_task_state
 from livereel.observe import metrics
@@ -28,6 +30,7 @@ async def recover(
     recorder: RecorderSupervisor,
     finishing: Finishing,
     owner: Owner,
+    announcer: Announcer,
     clock: Clock,
     node: str,
     spool_dir: Path,
@@ -38,11 +41,13 @@ async def recover(
     for found in tasks:
         end = await asyncio.to_thread(recovery.recover, spool_dir, found.id)
         if end is None:
-            await _fail(catalogue, found, clock, "nothing was in the spool when the server stopped")
+            await _fail(announcer, found, clock, "nothing was in the spool when the server stopped")
             continue
         written_at = await asyncio.to_thread(recovery.last_written_at, spool_dir, found.id)
         ended_at = min(found.ended_at or written_at or clock.now(), clock.now())  # the clock may have been set back
         task = replace(found, spool_end=end, ended_at=ended_at)
+        if task.state is TaskState.STARTING:
+            task = await _began(announcer, task)
         async with catalogue.read() as uow:
             files = await uow.files.of_task(task.id)
         recorder.record(finishing.spec(task, files))
@@ -66,9 +71,21 @@ async def _save(catalogue: Catalogue, task: Task) -> None:
         await uow.tasks.update(task)
 
 
-async def _fail(catalogue: Catalogue, task: Task, clock: Clock, error: str) -> None:
+async def _began(announcer: Announcer, task: Task) -> Task:
+    """What is in the spool of a task that was just beginning will become files: it did begin."""
+    task = replace(task, state=next_task_state(task.state, TaskEvent.SPOOLED))
+    async with announcer.change() as change:
+        await change.uow.tasks.update(task)
+        await change.tell(CallbackEvent.RECORD_START, task)
+    return task
+
+
+async def _fail(announcer: Announcer, task: Task, clock: Clock, error: str) -> None:
     failed = replace(task, state=next_task_state(task.state, TaskEvent.FAIL), completed_at=clock.now(), error=error)
-    async with catalogue.write() as uow:
-        await uow.tasks.update(failed)
+    async with announcer.change() as change:
+        await change.uow.tasks.update(failed)
+        await change.tell(CallbackEvent.RECORD_FAILED, failed, error=error)
+        if task.state is not TaskState.STARTING:
+            await change.tell(CallbackEvent.RECORD_OVER, failed)
     metrics.tasks.labels(TaskState.FAILED).inc()
     log.error("task_failed", stream=str(task.key), task=task.id, error=error)

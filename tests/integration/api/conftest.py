@@ -18,8 +18,10 @@ from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.local import LocalCluster
 from livereel.cluster.port import Answer, Command
+from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
 from livereel.control.domains import DomainService
+from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.recording import Recording
 from livereel.control.templates import TemplateService
@@ -76,6 +78,7 @@ class Api:
     store_root: Path
     client: httpx2.AsyncClient
     clock: ShiftedClock
+    woken: list[None]
     problems: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -134,12 +137,15 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async def readiness() -> dict[str, str | None]:
         return problems
 
+    woken = list[None]()
     services = ApiServices(
         iam=iam,
         recording=Recording(catalogue, cluster),
         templates=TemplateService(catalogue, stores, clock, lambda: uuid4().hex),
         domains=DomainService(catalogue, clock),
         notifications=NotificationService(catalogue),
+        callbacks=CallbackService(catalogue, clock, lambda: uuid4().hex),
+        messages=MessageService(catalogue, clock, lambda: woken.append(None)),
         contents=ContentService(catalogue),
         stores=stores,
         download_urls=DownloadUrls(sealer.derive("download links"), ""),
@@ -152,6 +158,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     await server.start()
     url = f"http://127.0.0.1:{server.port}"
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
-        yield Api(services, url, key, owner, catalogue, iam, tmp_path / "store", client, clock, problems)
+        yield Api(services, url, key, owner, catalogue, iam, tmp_path / "store", client, clock, woken, problems)
     await server.stop()
     await catalogue.close()

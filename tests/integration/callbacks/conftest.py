@@ -13,6 +13,7 @@ from aiohttp import web
 
 from livereel.callbacks.dispatcher import Dispatcher, DispatcherConfig
 from livereel.callbacks.payloads import publish_notification
+from livereel.callbacks.targets import Targets
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.domain.keys import StreamKey
@@ -21,6 +22,11 @@ from livereel.observe.clock import SystemClock
 
 LOOPBACK = DispatcherConfig(allow_private=(ip_network("127.0.0.0/8"), ip_network("::1/128")), timeout=2.0)
 Reply = web.StreamResponse | int
+
+
+def link(bucket: str, key: str, now: float) -> str:
+    """A download link as the server would make it, readable."""
+    return f"https://rec.example.com/files/{bucket}/{key}?expires={int(now) + 3600}"
 
 
 class Receiver:
@@ -80,7 +86,8 @@ class Outbox:
 
     async def dispatch(self, config: DispatcherConfig = LOOPBACK, **options: Any) -> Dispatcher:
         """A running dispatcher whose pauses are as short as chance allows."""
-        dispatcher = Dispatcher(self.catalogue, options.pop("clock", SystemClock()), config, chance=lambda: 0.999)
+        clock = options.pop("clock", SystemClock())
+        dispatcher = Dispatcher(self.catalogue, clock, Targets(link), config, chance=lambda: 0.999)
         await dispatcher.start()
         self.dispatchers.append(dispatcher)
         return dispatcher

@@ -10,6 +10,8 @@ import pytest
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.local import LocalCluster
+from livereel.control.announcer import Announcer
+from livereel.control.callbacks import CallbackService
 from livereel.control.domains import DomainService, NewDomain
 from livereel.control.finishing import Finishing
 from livereel.control.notifications import NotificationService
@@ -76,6 +78,8 @@ class Node:
     recorder: NoteTaker
     finishing: Finishing
     owner: Owner
+    announcer: Announcer
+    callbacks: CallbackService
     publishing: Publishing
     recording: Recording
     templates: TemplateService
@@ -123,9 +127,12 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     await domains.create(PROJECT, NewDomain(KEY.domain, DomainType.PUSH, "here"))
     registry, spools, recorder = StreamRegistry(), SpoolPool(tmp_path / "spool"), NoteTaker()
     stores = LocalStores(tmp_path / "store")
+    woken = list[None]()
+    announcer = Announcer(catalogue, clock, lambda: woken.append(None))
     finishing = Finishing(
         catalogue=catalogue,
         stores=stores,
+        announcer=announcer,
         clock=clock,
         spool_dir=tmp_path / "spool",
         work_dir=tmp_path / "work",
@@ -140,6 +147,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
             spools=spools,
             recorder=recorder,  # type: ignore[arg-type]
             finishing=finishing,
+            announcer=announcer,
             clock=clock,
             new_id=new_id,
             node="node-1",
@@ -148,7 +156,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         )
 
     owner = make_owner()
-    cluster, woken = LocalCluster("node-1"), list[None]()
+    cluster = LocalCluster("node-1")
     cluster.serve(owner.handle)
     publishing = Publishing(
         catalogue=catalogue,
@@ -178,6 +186,8 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         recorder=recorder,
         finishing=finishing,
         owner=owner,
+        announcer=announcer,
+        callbacks=CallbackService(catalogue, clock, new_id),
         publishing=publishing,
         recording=Recording(catalogue, cluster),
         templates=TemplateService(catalogue, stores, clock, new_id),

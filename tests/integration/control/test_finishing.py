@@ -231,6 +231,7 @@ async def test_recovery_ends_open_tasks_where_their_spools_end(node: Node) -> No
             recorder=node.recorder,  # type: ignore[arg-type]
             finishing=node.finishing,
             owner=node.owner,
+            announcer=node.announcer,
             clock=node.clock,
             node="node-1",
             spool_dir=node.root / "spool",
@@ -255,6 +256,7 @@ async def test_recovery_fails_a_task_without_a_spool(node: Node) -> None:
         recorder=node.recorder,  # type: ignore[arg-type]
         finishing=node.finishing,
         owner=node.owner,
+        announcer=node.announcer,
         clock=node.clock,
         node="node-1",
         spool_dir=node.root / "spool",

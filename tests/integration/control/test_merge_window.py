@@ -146,6 +146,7 @@ async def test_a_restart_inside_the_window_goes_on(node: Node, away: float, goes
         recorder=node.recorder,  # type: ignore[arg-type]
         finishing=node.finishing,
         owner=again,
+        announcer=node.announcer,
         clock=node.clock,
         node="node-1",
         spool_dir=node.root / "spool",

@@ -36,7 +36,7 @@ def test_the_permission_table() -> None:
             operation.name,
             f"{operation.method} {operation.path}",
             f"`{operation.action}`" if operation.action else "any user",
-            "" if operation.verified else "unverified",
+            "ours" if operation.ours else "" if operation.verified else "unverified",
         )
         for operation in OPERATIONS
     ]

@@ -74,13 +74,16 @@ WIRE: dict[type[errors.LivereelError], Wire] = {
     errors.LivereelError: INTERNAL,
 }
 
-_NO_SUCH_RULE = Wire(404, "LIVE.100011001", NOT_FOUND)
+_UNKNOWN_ID = Wire(404, "LIVE.100011001", NOT_FOUND)
 
 #: Where an operation answers an error in its own way.
 WIRE_OF_OPERATION: dict[tuple[str, type[errors.LivereelError]], Wire] = {
-    ("ShowRecordRule", errors.ResourceNotFound): _NO_SUCH_RULE,
-    ("UpdateRecordRule", errors.ResourceNotFound): _NO_SUCH_RULE,
-    ("DeleteRecordRule", errors.ResourceNotFound): _NO_SUCH_RULE,
+    ("ShowRecordRule", errors.ResourceNotFound): _UNKNOWN_ID,
+    ("UpdateRecordRule", errors.ResourceNotFound): _UNKNOWN_ID,
+    ("DeleteRecordRule", errors.ResourceNotFound): _UNKNOWN_ID,
+    ("ShowRecordCallbackConfig", errors.ResourceNotFound): _UNKNOWN_ID,
+    ("UpdateRecordCallbackConfig", errors.ResourceNotFound): _UNKNOWN_ID,
+    ("DeleteRecordCallbackConfig", errors.ResourceNotFound): _UNKNOWN_ID,
     ("DeleteDomain", errors.ResourceNotFound): Wire(400, "LIVE.103011019", "Resource does not exist."),
 }
 

@@ -17,6 +17,7 @@ class Operation(NamedTuple):
     path: str
     action: str | None
     verified: bool = True
+    ours: bool = False  # an extension of livereel that no cloud has
 
 
 OPERATIONS = (
@@ -46,10 +47,54 @@ OPERATIONS = (
         "/v1/{project_id}/notifications/publish",
         "live:domain:deleteStreamNotification",
     ),
+    Operation(
+        "CreateRecordCallbackConfig",
+        "POST",
+        "/v1/{project_id}/record/callbacks",
+        "live:record:createCallbackConfig",
+        verified=False,
+    ),
+    Operation(
+        "ListRecordCallbackConfigs",
+        "GET",
+        "/v1/{project_id}/record/callbacks",
+        "live:record:listCallbackConfigs",
+        verified=False,
+    ),
+    Operation(
+        "ShowRecordCallbackConfig",
+        "GET",
+        "/v1/{project_id}/record/callbacks/{id}",
+        "live:record:getCallbackConfig",
+        verified=False,
+    ),
+    Operation(
+        "UpdateRecordCallbackConfig",
+        "PUT",
+        "/v1/{project_id}/record/callbacks/{id}",
+        "live:record:updateCallbackConfig",
+        verified=False,
+    ),
+    Operation(
+        "DeleteRecordCallbackConfig",
+        "DELETE",
+        "/v1/{project_id}/record/callbacks/{id}",
+        "live:record:deleteCallbackConfig",
+        verified=False,
+    ),
     Operation("CreateDomain", "POST", "/v1/{project_id}/domain", "live:domain:createDomain"),
     Operation("ShowDomain", "GET", "/v1/{project_id}/domain", "live:domain:getDomains"),
     Operation("UpdateDomain", "PUT", "/v1/{project_id}/domain", "live:domain:updateDomain"),
     Operation("DeleteDomain", "DELETE", "/v1/{project_id}/domain", "live:domain:deleteDomain"),
+    Operation("ListMessages", "GET", "/v1/{project_id}/livereel/messages", "live:livereel:listMessages", ours=True),
+    Operation("ShowMessage", "GET", "/v1/{project_id}/livereel/messages/{id}", "live:livereel:getMessage", ours=True),
+    Operation(
+        "ReplayMessage",
+        "POST",
+        "/v1/{project_id}/livereel/messages/{id}/replay",
+        "live:livereel:replayMessage",
+        ours=True,
+    ),
     Operation("KeystoneListProjects", "GET", "/v3/projects", None),
 )
 

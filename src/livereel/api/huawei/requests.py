@@ -52,7 +52,8 @@ TEXT_MAX = 255  # characters of free text such as regions; ours
 _DIGITS = re.compile(r"\d{1,10}")
 
 
-def _whole_number(text: object) -> object:
+def whole_number(text: object) -> object:
+    """Text of a path or query as a number, for a validator; raises ValueError."""
     if isinstance(text, str):
         if not _DIGITS.fullmatch(text):
             raise ValueError("Input should be a whole number of decimal digits")
@@ -60,7 +61,8 @@ def _whole_number(text: object) -> object:
     return text
 
 
-def _empty_is_absent(text: object) -> object:
+def empty_is_absent(text: object) -> object:
+    """An empty query member counts as none, for a validator."""
     return None if text == "" else text
 
 
@@ -85,9 +87,9 @@ def _time(text: str | None) -> str | None:
 
 
 Time = Annotated[str, AfterValidator(_time)]
-Filter = Annotated[str | None, BeforeValidator(_empty_is_absent)]
-Offset = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=OFFSET_MAX)]
-Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=LIMIT_MAX)]
+Filter = Annotated[str | None, BeforeValidator(empty_is_absent)]
+Offset = Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=OFFSET_MAX)]
+Limit = Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=LIMIT_MAX)]
 
 # PLAN_RECORD and ON_DEMAND_RECORD are known to old clients; no template of ours has them.
 AnyRecordType = Literal["CONTINUOUS_RECORD", "COMMAND_RECORD", "PLAN_RECORD", "ON_DEMAND_RECORD"]
@@ -178,7 +180,7 @@ class RuleListQuery(Query):
     publish_domain: Filter = None
     app: Filter = None
     stream: Filter = None
-    record_type: Annotated[AnyRecordType | None, BeforeValidator(_empty_is_absent)] = None
+    record_type: Annotated[AnyRecordType | None, BeforeValidator(empty_is_absent)] = None
     offset: Offset = 0
     limit: Limit = LIMIT_DEFAULT
 
@@ -188,11 +190,11 @@ class RuleListQuery(Query):
 
 class ContentsQuery(Query):
     start_time: Time
-    end_time: Annotated[Time | None, BeforeValidator(_empty_is_absent)] = None
+    end_time: Annotated[Time | None, BeforeValidator(empty_is_absent)] = None
     publish_domain: Filter = None
     app: Filter = None
     stream: Filter = None
-    record_type: Annotated[AnyRecordType | None, BeforeValidator(_empty_is_absent)] = None
+    record_type: Annotated[AnyRecordType | None, BeforeValidator(empty_is_absent)] = None
     offset: Offset = 0
     limit: Limit = LIMIT_DEFAULT
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from livereel.api.huawei import replies, requests
+from livereel.api.huawei import callbacks, messages, replies, requests
 from livereel.api.services import ApiServices
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import NotificationConfig
@@ -21,6 +21,8 @@ def router(services: ApiServices) -> APIRouter:
     _contents(routes, services)
     _notifications(routes, services)
     _domains(routes, services)
+    callbacks.add(routes, services)
+    messages.add(routes, services)
     return routes
 
 

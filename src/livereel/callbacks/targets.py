@@ -1,0 +1,61 @@
+"""Where a message goes and how it is signed, as configured now: who corrects a wrong URL gets what is waiting.
+
+Every kind of message has a finder here. What expires (signatures, download links) is made for one attempt.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from livereel.callbacks.payloads import CALLBACK, NOTIFICATION
+from livereel.callbacks.signing import signed_callback, signed_notification
+from livereel.catalogue.port import UnitOfWork
+from livereel.domain.messages import OutboxMessage
+
+Body = dict[str, Any]
+
+#: A link to an object that works without credentials: bucket, object key, now (Unix seconds).
+Link = Callable[[str, str, float], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`sign` completes the stored body for an attempt at `now`. Without `key` nothing is signed."""
+
+    url: str
+    key: str
+    sign: Callable[[Body, float], Body]
+
+
+class Targets:
+    """Finds the target of a message; `link` makes the download links of recording callbacks."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._finders: dict[str, Callable[[UnitOfWork, OutboxMessage], Awaitable[Target | None]]] = {
+            NOTIFICATION: _notification,
+            CALLBACK: self._callback,
+        }
+
+    async def find(self, work: UnitOfWork, message: OutboxMessage) -> Target | None:
+        """The target; None if nobody wants the message any more."""
+        return await self._finders[message.kind](work, message)
+
+    async def _callback(self, work: UnitOfWork, message: OutboxMessage) -> Target | None:
+        config = await work.callbacks.by_domain(message.domain)
+        if config is None or config.project_id != message.project_id or not config.url:
+            return None
+
+        def sign(body: Body, now: float) -> Body:
+            if "download_url" in body:
+                body = body | {"download_url": self._link(body["obs_bucket"], body["obs_object"], now)}
+            return signed_callback(body, config.key, config.sign_type, now)
+
+        return Target(config.url, config.key, sign)
+
+
+async def _notification(work: UnitOfWork, message: OutboxMessage) -> Target | None:
+    config = await work.notifications.get(message.domain)
+    if config is None or not config.url:
+        return None
+    return Target(config.url, config.key, lambda body, now: signed_notification(body, config.key, now))

@@ -1,0 +1,51 @@
+"""Telling the tenant what becomes of a recording, in the very transaction that makes it so.
+
+A message that is written with the change it tells about is sent exactly for the changes that happened: not for one
+that was rolled back, and not twice for a file that is made again after a crash.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from livereel.callbacks.payloads import recording_callback
+from livereel.catalogue.port import Catalogue, UnitOfWork
+from livereel.domain.clock import Clock
+from livereel.domain.messages import CallbackEvent
+from livereel.domain.recordings import RecordFile, Task
+
+
+@dataclass(slots=True)
+class Change:
+    """One transaction: change rows through `uow`, then `tell` what that means."""
+
+    uow: UnitOfWork
+    now: float
+    told: int = 0
+
+    async def tell(self, event: CallbackEvent, task: Task, *, file: RecordFile | None = None, error: str = "") -> None:
+        """Queue a recording callback if the tenant subscribed to it; `error` is the cause of a RECORD_FAILED."""
+        config = await self.uow.callbacks.by_domain(task.key.domain)
+        if config is None or config.project_id != task.project_id or not config.wants(event, task.key):
+            return
+        message = recording_callback(config, event, task, self.now, file=file, error=error)
+        await self.uow.outbox.add(message)
+        self.told += 1
+
+
+class Announcer:
+    """Opens changes; wakes the dispatcher after those that told something."""
+
+    def __init__(self, catalogue: Catalogue, clock: Clock, wake_dispatcher: Callable[[], None]) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+        self._wake_dispatcher = wake_dispatcher
+
+    @contextlib.asynccontextmanager
+    async def change(self) -> AsyncIterator[Change]:
+        """A unit of work that writes; leaving it commits, an exception rolls back rows and messages alike."""
+        async with self._catalogue.write() as uow:
+            change = Change(uow, self._clock.now())
+            yield change
+        if change.told:
+            self._wake_dispatcher()
