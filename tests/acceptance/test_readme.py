@@ -17,8 +17,8 @@ def typed(text: str, program: str) -> set[tuple[str, ...]]:
     """The words after `program` where a guide shows a command: at the start of a line of code, or in backticks."""
     blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     indented = "\n".join(line.strip() for line in text.splitlines() if line.startswith("    "))
-    lines = re.findall(rf"^(?:\$ )?{program} ([^\n#]+)", f"{blocks}\n{indented}", re.MULTILINE)
-    inline = re.findall(rf"`{program} ([^`\n]+)`", text)
+    lines = re.findall(rf"^(?:\$ )?(?:\S+/)?{program} ([^\n#]+)", f"{blocks}\n{indented}", re.MULTILINE)
+    inline = re.findall(rf"`(?:\S+/)?{program} ([^`\n]+)`", text)
     return {words for line in lines + inline if (words := tuple(_leading_words(line)))}
 
 
