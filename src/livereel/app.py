@@ -25,6 +25,7 @@ from livereel.callbacks.targets import Targets
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.local import LocalCluster
+from livereel.control import commands
 from livereel.control.announcer import Announcer
 from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
@@ -36,7 +37,9 @@ from livereel.control.owner import Owner
 from livereel.control.publishing import Publishing
 from livereel.control.recording import Recording
 from livereel.control.recovery import recover
+from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
+from livereel.control.url_guard import UrlGuardService
 from livereel.domain.errors import LivereelError
 from livereel.domain.tenancy import DomainType
 from livereel.iam.secrets import open_key_file
@@ -164,7 +167,6 @@ class Server:
             node=settings.node,
             spool_dir=settings.spool_dir(),
         )
-        cluster.serve(owner.handle)
         publishing = Publishing(
             catalogue=catalogue,
             cluster=cluster,
@@ -175,6 +177,7 @@ class Server:
             default_domain=settings.rtmp.default_domain,
             wake_dispatcher=dispatcher.notify,
         )
+        cluster.serve(commands.handler(owner, publishing))
         ingest = IngestServer(
             host=settings.rtmp.host,
             port=settings.rtmp.port,
@@ -184,6 +187,7 @@ class Server:
             on_sweep=spools.flush,
         )
         owner.drain = ingest.drain
+        publishing.cut_pushes = ingest.cut
         self._stack.push_async_callback(self._finish_recordings, publishing, ingest, owner, finishing)
         await ingest.start()
         self.rtmp_port = ingest.port
@@ -204,6 +208,8 @@ class Server:
             callbacks=CallbackService(catalogue, clock, _new_id),
             messages=MessageService(catalogue, clock, dispatcher.notify),
             contents=ContentService(catalogue),
+            streams=StreamService(catalogue, registry, cluster, clock),
+            url_guard=UrlGuardService(catalogue, clock),
             stores=stores,
             download_urls=links,
             download_lifetime=settings.api.download_lifetime,

@@ -11,7 +11,9 @@ from livereel.control.domains import DomainService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.recording import Recording
+from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
+from livereel.control.url_guard import UrlGuardService
 from livereel.domain.clock import Clock
 from livereel.iam.service import Iam
 from livereel.storage.port import Stores
@@ -32,6 +34,8 @@ class ApiServices:
     callbacks: CallbackService
     messages: MessageService
     contents: ContentService
+    streams: StreamService
+    url_guard: UrlGuardService
     stores: Stores
     download_urls: DownloadUrls
     readiness: Callable[[], Awaitable[Mapping[str, str | None]]]

@@ -14,21 +14,26 @@ class Action(StrEnum):
 
     START = "START"
     STOP = "STOP"
+    CUT = "CUT"  #: end its pushes
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request to the owner of `key`. START carries the template that decides over the stream."""
+    """A request to the owner of `key`. START carries the template that decides over the stream.
+
+    `reason` is what CUT tells the encoders.
+    """
 
     action: Action
     project_id: str
     key: StreamKey
     template: Template | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The owner did it; `task_id` is the task concerned. Refusals are raised as domain errors."""
+    """The owner did it; `task_id` is the task concerned, empty for CUT. Refusals are raised as domain errors."""
 
     task_id: str
 

@@ -1,6 +1,7 @@
 """Who may push what: admission of publishers and what happens when a push begins or ends."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -8,18 +9,32 @@ from livereel.callbacks.payloads import publish_notification
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.port import Cluster
 from livereel.control.owner import Owner
+from livereel.control.streams import blocked_until
 from livereel.domain.clock import Clock
 from livereel.domain.errors import InvalidName, PublishRefused
 from livereel.domain.keys import StreamKey, is_address
 from livereel.domain.messages import Publish, PublishEvent
 from livereel.domain.templates import match
 from livereel.domain.tenancy import DomainStatus, DomainType, LiveDomain
+from livereel.iam import url_signing
 from livereel.observe import metrics
 from livereel.rtmp.url import PublishTarget
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class _Admission:
+    """A push that is being admitted; `cut` is why it must not be."""
+
+    key: StreamKey
+    cut: str | None = None
+
+
+async def _nobody(_key: StreamKey, _reason: str) -> None:
+    """There are no pushes to cut yet."""
 
 
 class Publishing:
@@ -46,24 +61,40 @@ class Publishing:
         self._default_domain = default_domain
         self._wake_dispatcher = wake_dispatcher
         self._closing = False
+        self._admissions: set[_Admission] = set()
+        #: Ends all pushes of a stream, telling encoders the reason, and returns when `ended` has been called for each;
+        #: set by the composition root, since ingest lies above.
+        self.cut_pushes: Callable[[StreamKey, str], Awaitable[None]] = _nobody
 
     async def admit(self, target: PublishTarget, client_ip: str, node_ip: str) -> Stream:
         """Open the stream that an encoder wants to push; raises PublishRefused with a reason for the encoder."""
+        admission: _Admission | None = None
         try:
-            key = self._key(target)
-            domain = await self._domain(key)
-            if not await self._cluster.claim(key):
-                raise PublishRefused(f"{key} is being pushed already")
+            admission = _Admission(self._key(target))
+            self._admissions.add(admission)
+            return await self._admit(admission, target, client_ip, node_ip)
         except PublishRefused as refused:
             metrics.publishes.labels("refused").inc()
             log.warning("publish_refused", client_ip=client_ip, reason=refused.detail)
             raise
+        finally:
+            if admission is not None:
+                self._admissions.discard(admission)
+
+    async def _admit(self, admission: _Admission, target: PublishTarget, client_ip: str, node_ip: str) -> Stream:
+        key = admission.key
+        domain = await self._checked(key, target.query)
+        if not await self._cluster.claim(key):
+            raise PublishRefused(f"{key} is being pushed already")
         publish = Publish(self._new_id(), client_ip, node_ip, target.query, self._clock.now())
         try:
             stream = self._registry.open(key, publish, domain.project_id, publish.started_at)
             async with self._catalogue.read() as uow:
                 template = match(await uow.templates.for_domain(key.domain), key)
             await self._notify(stream, PublishEvent.PUBLISH)
+            if admission.cut is not None:
+                await self._notify(stream, PublishEvent.PUBLISH_DONE)
+                raise PublishRefused(admission.cut)
         except BaseException:
             if opened := self._registry.get(key):
                 self._registry.close(opened)
@@ -84,6 +115,13 @@ class Publishing:
             await self._cluster.release(stream.key)
         log.info("publish_done", stream=str(stream.key), publish=stream.publish.id, reason=reason)
 
+    async def cut(self, key: StreamKey, reason: str) -> None:
+        """End all pushes of a stream, those that are just being admitted among them; harmless when there is none."""
+        for admission in self._admissions:
+            if admission.key == key:
+                admission.cut = reason
+        await self.cut_pushes(key, reason)
+
     def close(self) -> None:
         """Admit nobody any more."""
         self._closing = True
@@ -98,13 +136,21 @@ class Publishing:
         except InvalidName as error:
             raise PublishRefused(error.detail) from None
 
-    async def _domain(self, key: StreamKey) -> LiveDomain:
+    async def _checked(self, key: StreamKey, query: str) -> LiveDomain:
+        """The domain, if it takes this push."""
         async with self._catalogue.read() as uow:
             domain = await uow.domains.get(key.domain)
+            block = await uow.stream_blocks.get(key)
+            chain = await uow.key_chains.get(key.domain)
         if domain is None or domain.type is not DomainType.PUSH:
             raise PublishRefused(f"unknown ingest domain {key.domain}; push to a domain of POST /domain or add ?vhost=")
         if domain.status is not DomainStatus.ON:
             raise PublishRefused(f"the ingest domain {key.domain} is switched off")
+        now = self._clock.now()
+        if chain is not None and (problem := url_signing.problem(chain, key.app, key.stream, query, now)):
+            raise PublishRefused(problem)
+        if block is not None and block.in_force(now):
+            raise PublishRefused(blocked_until(block.resume_at))
         return domain
 
     async def _notify(self, stream: Stream, event: PublishEvent) -> None:

@@ -24,13 +24,16 @@ from livereel.control.domains import DomainService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.recording import Recording
+from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
+from livereel.control.url_guard import UrlGuardService
 from livereel.iam.secrets import open_key_file
 from livereel.iam.service import Iam, NewAccessKey
 from livereel.iam.signature import SignedRequest, sign
 from livereel.observe.clock import SystemClock
 from livereel.storage.buckets import LocalStores
 from livereel.storage.urls import DownloadUrls
+from livereel.streams.registry import StreamRegistry
 
 REGION = "livereel-1"
 HOSTNAME = "live-rec-01"
@@ -74,6 +77,7 @@ class Api:
     key: NewAccessKey
     owner: Owner
     catalogue: Catalogue
+    registry: StreamRegistry
     iam: Iam
     store_root: Path
     client: httpx2.AsyncClient
@@ -132,6 +136,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     cluster = LocalCluster("node-1")
     cluster.serve(owner)
     stores = LocalStores(tmp_path / "store")
+    registry = StreamRegistry()
     problems: dict[str, str | None] = {"catalogue": None}
 
     async def readiness() -> dict[str, str | None]:
@@ -147,6 +152,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         callbacks=CallbackService(catalogue, clock, lambda: uuid4().hex),
         messages=MessageService(catalogue, clock, lambda: woken.append(None)),
         contents=ContentService(catalogue),
+        streams=StreamService(catalogue, registry, cluster, clock),
+        url_guard=UrlGuardService(catalogue, clock),
         stores=stores,
         download_urls=DownloadUrls(sealer.derive("download links"), ""),
         readiness=readiness,
@@ -158,6 +165,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     await server.start()
     url = f"http://127.0.0.1:{server.port}"
     async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
-        yield Api(services, url, key, owner, catalogue, iam, tmp_path / "store", client, clock, woken, problems)
+        store = tmp_path / "store"
+        yield Api(services, url, key, owner, catalogue, registry, iam, store, client, clock, woken, problems)
     await server.stop()
     await catalogue.close()

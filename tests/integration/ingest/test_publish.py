@@ -1,7 +1,10 @@
 """Publishers over real sockets: what they send is in the spool, whatever way the connection ends."""
 
 import asyncio
+import fcntl
 import socket
+import struct
+import termios
 from pathlib import Path
 
 import pytest
@@ -83,10 +86,6 @@ async def test_the_last_frames_before_rst_are_kept(tmp_path: Path, config: Inges
 
 def unsent(sock: socket.socket) -> int:
     """Bytes in the send queue that the peer has not acknowledged (SIOCOUTQ)."""
-    import fcntl
-    import struct
-    import termios
-
     return struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
 
 

@@ -36,7 +36,7 @@ def test_routes_and_operations_agree() -> None:
 def test_names_and_actions() -> None:
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)
     for operation in OPERATIONS:
-        areas = ("live:livereel:",) if operation.ours else ("live:record:", "live:domain:")
+        areas = ("live:livereel:",) if operation.ours else ("live:record:", "live:domain:", "live:stream:")
         assert operation.action is None or operation.action.startswith(areas)
         assert operation.ours == ("/livereel/" in operation.path)
 

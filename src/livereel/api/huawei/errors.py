@@ -85,6 +85,8 @@ WIRE_OF_OPERATION: dict[tuple[str, type[errors.LivereelError]], Wire] = {
     ("UpdateRecordCallbackConfig", errors.ResourceNotFound): _UNKNOWN_ID,
     ("DeleteRecordCallbackConfig", errors.ResourceNotFound): _UNKNOWN_ID,
     ("DeleteDomain", errors.ResourceNotFound): Wire(400, "LIVE.103011019", "Resource does not exist."),
+    ("DeleteDomainMapping", errors.ResourceNotFound): Wire(400, "LIVE.103011019", "Resource does not exist."),
+    ("DeleteStreamForbidden", errors.UnknownDomain): Wire(403, "LIVE.100011001", REQUEST_ILLEGAL),
 }
 
 _IAM_TITLES = {

@@ -86,6 +86,70 @@ OPERATIONS = (
     Operation("ShowDomain", "GET", "/v1/{project_id}/domain", "live:domain:getDomains"),
     Operation("UpdateDomain", "PUT", "/v1/{project_id}/domain", "live:domain:updateDomain"),
     Operation("DeleteDomain", "DELETE", "/v1/{project_id}/domain", "live:domain:deleteDomain"),
+    Operation(
+        "ListLiveStreamsOnline", "GET", "/v1/{project_id}/realtime/streams", "live:stream:listOnline", verified=False
+    ),
+    Operation(
+        "CreateStreamForbidden", "POST", "/v1/{project_id}/stream/blocks", "live:stream:createForbidden", verified=False
+    ),
+    Operation(
+        "UpdateStreamForbidden", "PUT", "/v1/{project_id}/stream/blocks", "live:stream:updateForbidden", verified=False
+    ),
+    Operation(
+        "DeleteStreamForbidden",
+        "DELETE",
+        "/v1/{project_id}/stream/blocks",
+        "live:stream:deleteForbidden",
+        verified=False,
+    ),
+    Operation(
+        "ListStreamForbidden", "GET", "/v1/{project_id}/stream/blocks", "live:stream:listForbidden", verified=False
+    ),
+    Operation(
+        "CreateStreamForbiddenOnce",
+        "POST",
+        "/v1/{project_id}/stream/block-once",
+        "live:stream:createForbiddenOnce",
+        verified=False,
+    ),
+    Operation("CreateDomainMapping", "PUT", "/v1/{project_id}/domains_mapping", "live:domain:createDomainsMapping"),
+    Operation(
+        "DeleteDomainMapping",
+        "DELETE",
+        "/v1/{project_id}/domains_mapping",
+        "live:domain:deleteDomainsMapping",
+        verified=False,
+    ),
+    Operation(
+        "ModifyDomainStreamBackup",
+        "PUT",
+        "/v1/{project_id}/domain/stream-backup",
+        "live:domain:updateStreamBackup",
+        verified=False,
+    ),
+    Operation(
+        "ShowDomainStreamBackup",
+        "GET",
+        "/v1/{project_id}/domain/stream-backup",
+        "live:domain:getStreamBackup",
+        verified=False,
+    ),
+    Operation(
+        "ShowDomainKeyChain", "GET", "/v1/{project_id}/guard/key-chain", "live:domain:getKeyChain", verified=False
+    ),
+    Operation(
+        "UpdateDomainKeyChain", "PUT", "/v1/{project_id}/guard/key-chain", "live:domain:updateKeyChain", verified=False
+    ),
+    Operation(
+        "DeleteDomainKeyChain",
+        "DELETE",
+        "/v1/{project_id}/guard/key-chain",
+        "live:domain:deleteKeyChain",
+        verified=False,
+    ),
+    Operation(
+        "CreateUrlAuthchain", "POST", "/v1/{project_id}/auth/chain", "live:domain:createAuthChain", verified=False
+    ),
     Operation("ListMessages", "GET", "/v1/{project_id}/livereel/messages", "live:livereel:listMessages", ours=True),
     Operation("ShowMessage", "GET", "/v1/{project_id}/livereel/messages/{id}", "live:livereel:getMessage", ours=True),
     Operation(

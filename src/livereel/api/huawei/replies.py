@@ -82,9 +82,9 @@ def domain(live: LiveDomain, cname: str) -> dict[str, Any]:
     return {name: value for name, value in reply.items() if value}
 
 
-def domain_item(live: LiveDomain, cname: str) -> dict[str, Any]:
-    """The domain object of a listing."""
-    return domain(live, cname) | {"vendor": "livereel", "related_domain": "", "is_ipv6": False}
+def domain_item(live: LiveDomain, cname: str, related: str) -> dict[str, Any]:
+    """The domain object of a listing. `related` is the ingest domain that a streaming domain is mapped to, or empty."""
+    return domain(live, cname) | {"vendor": "livereel", "related_domain": related, "is_ipv6": False}
 
 
 def _format(record_format: RecordFormat, config: FormatConfig) -> dict[str, Any]:

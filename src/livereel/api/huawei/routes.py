@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from livereel.api.huawei import callbacks, messages, replies, requests
+from livereel.api.huawei import callbacks, domain_settings, messages, replies, requests, streams
 from livereel.api.services import ApiServices
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import NotificationConfig
@@ -23,6 +23,8 @@ def router(services: ApiServices) -> APIRouter:
     _domains(routes, services)
     callbacks.add(routes, services)
     messages.add(routes, services)
+    streams.add(routes, services)
+    domain_settings.add(routes, services)
     return routes
 
 
@@ -141,7 +143,8 @@ def _domains(routes: APIRouter, services: ApiServices) -> None:
             found = await services.domains.list(project_id)
         if query.enterprise_project_id is not None:
             found = [item for item in found if item.enterprise_project_id == query.enterprise_project_id]
-        items: list[dict[str, Any]] = [replies.domain_item(item, cname) for item in found]
+        mapped = await services.domains.mappings(project_id)
+        items: list[dict[str, Any]] = [replies.domain_item(item, cname, mapped.get(item.name, "")) for item in found]
         return JSONResponse({"total": len(items), "domain_info": items})
 
     @routes.put("/domain", operation_id="UpdateDomain", tags=["domains"])
