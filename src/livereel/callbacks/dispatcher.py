@@ -253,10 +253,11 @@ class Dispatcher:
 
     async def _with_present_url(self, work: UnitOfWork, messages: list[OutboxMessage]) -> list[OutboxMessage]:
         """The messages with the URL that is configured now; the lane of its host is theirs."""
-        known: dict[tuple[str, str, str], Target | None] = {}
+        known: dict[tuple[object, ...], Target | None] = {}
         present: list[OutboxMessage] = []
         for message in messages:
-            shared = (message.kind, message.project_id, message.domain)
+            # What finders look at: settings of a domain or an app, or the URL of the message itself.
+            shared = (message.kind, message.project_id, message.domain, message.body.get("app"), message.url)
             if shared not in known:
                 known[shared] = await self._targets.find(work, message)
             target = known[shared]

@@ -6,9 +6,12 @@ Every kind of message has a finder here. What expires (signatures, download link
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from livereel.callbacks.payloads import CALLBACK, NOTIFICATION
+from livereel.callbacks.pulls import PULL
 from livereel.callbacks.signing import signed_callback, signed_notification
+from livereel.callbacks.snapshots import SNAPSHOT, signed_snapshot
 from livereel.catalogue.port import UnitOfWork
 from livereel.domain.messages import OutboxMessage
 
@@ -35,6 +38,8 @@ class Targets:
         self._finders: dict[str, Callable[[UnitOfWork, OutboxMessage], Awaitable[Target | None]]] = {
             NOTIFICATION: _notification,
             CALLBACK: self._callback,
+            SNAPSHOT: self._snapshot,
+            PULL: _pull,
         }
 
     async def find(self, work: UnitOfWork, message: OutboxMessage) -> Target | None:
@@ -52,6 +57,27 @@ class Targets:
             return signed_callback(body, config.key, config.sign_type, now)
 
         return Target(config.url, config.key, sign)
+
+    async def _snapshot(self, work: UnitOfWork, message: OutboxMessage) -> Target | None:
+        config = await work.snapshots.get(message.domain, message.body["app"])
+        if config is None or config.project_id != message.project_id or not config.callback_on:
+            return None
+
+        def sign(body: Body, now: float) -> Body:
+            address = body["obs_addr"]
+            if config.access_domain:
+                path = quote(address["object"], safe="/")
+                url = f"{config.access_protocol or 'http'}://{config.access_domain}/{path}"
+            else:
+                url = self._link(address["bucket"], address["object"], now)
+            return signed_snapshot(body | {"snapshot_url": url}, config.auth_key, now)
+
+        return Target(config.callback_url, config.auth_key, sign)
+
+
+async def _pull(_work: UnitOfWork, message: OutboxMessage) -> Target:
+    # A task tells of its own end, when it may be gone already: the message bears all that there is.
+    return Target(message.url, "", lambda body, _now: body)
 
 
 async def _notification(work: UnitOfWork, message: OutboxMessage) -> Target | None:

@@ -1,7 +1,8 @@
 """Object keys: prefix variables, extensions, containment and collision.
 
-Source: spec huawei-live-recording.md sections 2.2 and 2.3. `{file_start_time}` is UTC `YYYYMMDDhhmmss` (the spec leaves
-the format open; this one sorts and equals the snapshot API's `{fmt_time_utc}`).
+Source: spec huawei-live-recording.md sections 2.2 and 2.3, for snapshots huawei-live-streams-domains.md section 5.
+`{file_start_time}` is UTC `YYYYMMDDhhmmss` (the spec leaves the format open; this one sorts and equals the snapshot
+API's `{fmt_time_utc}`).
 """
 
 import hashlib
@@ -75,6 +76,34 @@ def file_key(
     *directories, name = expanded.split("/")
     parts = [*map(_fitted, directories), _fitted(name) + EXTENSIONS[record_format]]
     return check_object_key(join_root(object_root, "/".join(parts)))
+
+
+def snapshot_key(key: StreamKey, *, object_format: str, object_root: str, taken_at: float) -> str:
+    """The object key of a snapshot: `image_object_format` expanded; ".jpg" is added where the format lacks it.
+
+    `object_root` (`obs_location.object`) stands where `{obs_object}` does; empty components, which an empty root or
+    one that ends in "/" makes, are dropped. `{fmt_time_local}` is the server's own time zone.
+    """
+    local = datetime.fromtimestamp(taken_at, UTC).astimezone()
+    expanded = _expand(
+        object_format,
+        {
+            "obs_object": object_root,
+            "domain": key.domain,
+            "app": key.app,
+            "stream": key.stream,
+            "unix_time": str(int(taken_at)),
+            "unix_time_milli": str(int(taken_at * 1000)),
+            "fmt_time_utc": format_time(taken_at),
+            "fmt_time_local": local.strftime("%Y%m%d%H%M%S"),
+        },
+    )
+    components = [part for part in expanded.split("/") if part]
+    if not components:
+        raise InvalidName("image_object_format gives an empty object key")
+    *directories, name = components
+    parts = [*map(_fitted, directories), _fitted(name.removesuffix(".jpg")) + ".jpg"]
+    return check_object_key("/".join(parts))
 
 
 def slice_name(

@@ -44,6 +44,8 @@ class Stream:
         self._has_audio = False
         self._sinks: list[TagSink] = []
         self._waiting: list[TagSink] = []
+        self._taps: list[TagSink] = []
+        self._waiting_taps: list[TagSink] = []
 
     @property
     def congested(self) -> bool:
@@ -100,6 +102,25 @@ class Stream:
         self._sinks = [other for other in self._sinks if other is not sink]
         self._waiting = [other for other in self._waiting if other is not sink]
 
+    def tap(self, sink: TagSink, now: float) -> None:
+        """Let `sink` look on, from the last key frame or the next one, until `untap`; it may be called from within.
+
+        Unlike `attach` this changes nothing for others: the ring is kept, and a congested tap holds nobody up. Taps
+        see video streams only.
+        """
+        groups = self._ring.since(now)
+        if not groups:
+            self._waiting_taps.append(sink)
+            return
+        self._taps.append(sink)
+        sink.begin(groups[-1].headers, groups[-1].wall)
+        sink.append(groups[-1].tags, groups[-1].wall)
+
+    def untap(self, sink: TagSink) -> None:
+        """Show `sink` no more tags; nothing happens when it does not look on."""
+        self._taps = [other for other in self._taps if other is not sink]
+        self._waiting_taps = [other for other in self._waiting_taps if other is not sink]
+
     def info(self, now: float) -> StreamInfo:
         """What the API tells about the stream."""
         rates = self.stats.rates(now)
@@ -126,6 +147,8 @@ class Stream:
                 sink.append(tags, now)
         else:
             self._ring.extend(tags, now)
+        for tap in self._taps:
+            tap.append(tags, now)
 
     def _at_key_frame(self, tag: Tag, now: float) -> None:
         headers = self._headers.at(tag.timestamp)
@@ -137,6 +160,11 @@ class Stream:
             self._ring.clear()
         if not self._sinks:
             self._ring.restart(headers, now)
+        if self._waiting_taps:
+            begun, self._waiting_taps = self._waiting_taps, []
+            self._taps += begun
+            for tap in begun:
+                tap.begin(headers, now)
 
     def _is_audio_only(self, now: float) -> bool:
         return self._has_audio and not self._has_video and now - self._opened_at >= AUDIO_ONLY_AFTER
