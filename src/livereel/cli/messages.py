@@ -1,4 +1,4 @@
-"""`livereel messages`: the outbox of notifications, its delivery log, and another try for what was given up."""
+"""`livereel messages`: the outbox of notifications and callbacks, its delivery log, and sending one again."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from livereel.domain.messages import MessageState
 if TYPE_CHECKING:
     from livereel.domain.messages import OutboxMessage
 
-app = typer.Typer(name="messages", help="Messages: notifications and their delivery.")
+app = typer.Typer(name="messages", help="Messages: notifications, callbacks and their delivery.")
 
 MessageId = Annotated[int, typer.Argument(metavar="ID", help="Id of the message.")]
 
@@ -21,13 +21,17 @@ MessageId = Annotated[int, typer.Argument(metavar="ID", help="Id of the message.
 def list_(
     context: typer.Context,
     state: Annotated[MessageState | None, typer.Option(help="Only messages in this state.")] = None,
+    event: Annotated[
+        str | None, typer.Option(help="Only messages of this event, such as RECORD_FILE_COMPLETE.")
+    ] = None,
+    domain: Annotated[str | None, typer.Option(help="Only messages about this ingest domain.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List messages, newest first."""
 
     async def work(desk: Desk) -> None:
-        messages = await desk.read(lambda work: work.outbox.list(state=state, limit=limit))
+        messages = await desk.read(lambda work: work.outbox.list(state=state, event=event, domain=domain, limit=limit))
         columns = ["id", "event", "channel", "state", "attempts", "created", "due", "last_error"]
         show(columns, [_row(message) for message in messages.items], as_json=as_json)
 
@@ -54,15 +58,18 @@ def show_(context: typer.Context, message_id: MessageId, as_json: AsJson = False
 
 
 @app.command()
-def retry(context: typer.Context, message_id: MessageId) -> None:
-    """Try a message that was given up again, for another whole retry time. A running server takes up to 30 s."""
+def replay(context: typer.Context, message_id: MessageId) -> None:
+    """Send a message again that was delivered or given up.
+
+    It keeps its id and is tried for another whole retry time. A running server takes up to 30 s to see it.
+    """
 
     async def work(desk: Desk) -> None:
         from livereel.observe.clock import SystemClock
 
         message = await _find(desk, message_id)
-        if message.state is not MessageState.DEAD:
-            raise LivereelError(f"message {message_id} is {message.state}; only a dead one can be tried again")
+        if message.state is MessageState.PENDING:
+            raise LivereelError(f"message {message_id} is pending: it is tried again by itself")
         async with desk.catalogue.write() as work:
             await work.outbox.replay(message_id, SystemClock().now())
         say(f"message {message_id} is pending again")

@@ -217,7 +217,10 @@ def test_a_dead_message_gets_another_try(data: Path) -> None:
     assert (dead["attempts"], dead["last_error"]) == (3, "answered 500")
     assert "answered 500" in livereel("messages", "show", message_id)
     assert json.loads(livereel("messages", "show", message_id, "--json"))["deliveries"][0]["status"] == 500
-    livereel("messages", "retry", message_id)
+    livereel("messages", "replay", message_id)
     assert rows("messages", "list", "--state", "dead") == []
-    assert "only a dead one" in livereel("messages", "retry", message_id, code=1)
+    assert "tried again by itself" in livereel("messages", "replay", message_id, code=1)
+    assert [row["id"] for row in rows("messages", "list", "--event", "PUBLISH", "--domain", KEY.domain)]
+    assert rows("messages", "list", "--event", "PUBLISH_DONE") == []
+    assert rows("messages", "list", "--domain", "other.example.com") == []
     assert "there is no message 99" in livereel("messages", "show", "99", code=1)
