@@ -12,15 +12,18 @@ from pathlib import Path
 
 import structlog
 
-from livereel.catalogue.port import Catalogue
+from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.cluster.port import Action, Answer, Command
 from livereel.control.announcer import Announcer
+from livereel.control.buckets import is_authorised
 from livereel.control.finishing import Finishing
 from livereel.domain.clock import Clock
 from livereel.domain.errors import (
+    BucketNotAuthorised,
     NoKeyFrame,
     NothingRecording,
     ResourceExists,
+    ResourceNotFound,
     ShuttingDown,
     SpoolError,
     StreamNotLive,
@@ -28,7 +31,7 @@ from livereel.domain.errors import (
 )
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import CallbackEvent
-from livereel.domain.recordings import MIN_PAUSE_AFTER_STOP, EndReason, SpoolPosition, Task
+from livereel.domain.recordings import MIN_PAUSE_AFTER_STOP, EndReason, PlanTask, SpoolPosition, Task
 from livereel.domain.states import TaskEvent, TaskState, next_task_state
 from livereel.domain.templates import RecordFormat, RecordType, Template
 from livereel.observe import metrics
@@ -91,12 +94,18 @@ class Owner:
         self._interrupted: dict[StreamKey, Interrupted] = {}
         #: Waits without a limit for the first key frame of a push; STOP sets it.
         self._awaited: dict[StreamKey, asyncio.Event] = {}
+        #: Pushes of which it is not clear yet what records them.
+        self._new_pushes: set[StreamKey] = set()
+        #: By plan id: a planned recording is being begun; setting the event ends the wait for its first key frame.
+        self._beginning: dict[str, asyncio.Event] = {}
         self._locks: dict[StreamKey, tuple[asyncio.Lock, int]] = {}
         self._gone: dict[StreamKey, asyncio.Event] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._closing = False
         #: Reads what is in a publisher's socket now; set by the composition root, since ingest lies above.
         self.drain: Callable[[StreamKey], None] = lambda _key: None
+        #: Told when a START, STOP, begin or end of a push is dealt with: a stream may be free for a plan now.
+        self.on_change: Callable[[], None] = lambda: None
         finishing.on_task_failed = self._let_go
 
     async def handle(self, command: Command) -> Answer:
@@ -113,6 +122,7 @@ class Owner:
         """A stream is live. It goes on with a task that waits for it, or a CONTINUOUS template records it."""
         self._gone[stream.key] = asyncio.Event()
         if not self._closing:
+            self._new_pushes.add(stream.key)
             self._in_background(self._take_up(stream, template))
 
     async def publish_ended(self, stream: Stream) -> None:
@@ -131,6 +141,48 @@ class Owner:
                 return False
             self._wait_for_return(task)
         return True
+
+    def is_free(self, key: StreamKey) -> bool:
+        """True if the stream is pushed to this node and nothing records it or is about to."""
+        taken = (self._running, self._interrupted, self._locks, self._new_pushes)
+        return key in self._gone and not self._closing and not any(key in keys for keys in taken)
+
+    async def begin_planned(self, plan: PlanTask, template: Template) -> Task:
+        """Record the stream of a plan; returns when the first key frame is on disk, however long that takes.
+
+        Raises TaskExists if something else records it, StreamNotLive, BucketNotAuthorised, SpoolError, and
+        ResourceNotFound when the plan was stopped.
+        """
+        self._beginning[plan.id] = asyncio.Event()
+        try:
+            async with self._exclusive(plan.key):
+                stream = self._startable(plan.key)
+                return await self._begin(plan.project_id, stream, template, None, plan)
+        finally:
+            del self._beginning[plan.id]
+
+    def planned(self) -> list[Task]:
+        """The tasks of plans that take tags or wait for their stream."""
+        waiting = [interrupted.task for interrupted in self._interrupted.values()]
+        return [task for task in self.running() + waiting if task.plan_id is not None]
+
+    async def end_planned(self, key: StreamKey, plan_id: str) -> Task | None:
+        """End what a plan records, if it records anything. The plan's row must say already that it is over."""
+        interrupted, running = self._interrupted.get(key), self._running.get(key)
+        if (beginning := self._beginning.get(plan_id)) is not None:
+            beginning.set()
+        elif interrupted is not None and interrupted.task.plan_id == plan_id:
+            if (awaited := self._awaited.get(key)) is not None:
+                awaited.set()
+        elif running is None or running.task.plan_id != plan_id:
+            return None
+        async with self._exclusive(key):
+            interrupted, running = self._interrupted.get(key), self._running.get(key)
+            if interrupted is not None and interrupted.task.plan_id == plan_id:
+                return await self._end_interrupted(interrupted, EndReason.PLAN_END)
+            if running is not None and running.task.plan_id == plan_id:
+                return await self._end(running, EndReason.PLAN_END)
+        return None
 
     def running(self) -> list[Task]:
         """The tasks that take tags now."""
@@ -151,16 +203,23 @@ class Owner:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _start(self, project_id: str, key: StreamKey, template: Template) -> Task:
+        if key in self._awaited:
+            raise TaskExists(f"a recording of {key} begins or goes on as soon as a key frame comes")
         async with self._exclusive(key):
-            if self._closing:
-                raise ShuttingDown("the server is stopping; send START again when it is back")
-            if (busy := self._running.get(key) or self._interrupted.get(key)) is not None:
-                raise TaskExists(f"task {busy.task.id} is recording {key} already")
-            stream = self._registry.get(key)
-            if stream is None:
-                raise StreamNotLive(f"{key} is not being pushed; START after the PUBLISH notification")
+            stream = self._startable(key)
             await self._check_pause(key)
             return await self._begin(project_id, stream, template, self._key_frame_timeout)
+
+    def _startable(self, key: StreamKey) -> Stream:
+        """The stream, if a recording of it may begin; raises ShuttingDown, TaskExists, StreamNotLive."""
+        if self._closing:
+            raise ShuttingDown("the server is stopping; send START again when it is back")
+        if (busy := self._running.get(key) or self._interrupted.get(key)) is not None:
+            raise TaskExists(f"task {busy.task.id} is recording {key} already")
+        stream = self._registry.get(key)
+        if stream is None:
+            raise StreamNotLive(f"{key} is not being pushed; START after the PUBLISH notification")
+        return stream
 
     async def _take_up(self, stream: Stream, template: Template | None) -> None:
         """What a new push means for recording: go on with an interrupted task, begin a CONTINUOUS one, or nothing."""
@@ -168,16 +227,19 @@ class Owner:
         try:
             async with self._exclusive(key):
                 if (interrupted := self._interrupted.get(key)) is not None:
-                    if template is not None and template.id == interrupted.task.template.id:
+                    if _goes_on(interrupted.task, template):
                         await self._resume(stream, interrupted)
                         return
                     await self._end_interrupted(interrupted, EndReason.PUBLISH_DONE)
                 if template is not None and template.record_type is RecordType.CONTINUOUS:
                     await self._begin(template.project_id, stream, template, None)
-        except (StreamNotLive, TaskExists) as refused:
+        except (StreamNotLive, TaskExists, BucketNotAuthorised) as refused:
             log.info("recording_not_begun", stream=str(key), reason=refused.detail)
         except Exception:
             log.exception("recording_failed", stream=str(key))
+        finally:
+            self._new_pushes.discard(key)
+            self.on_change()
 
     async def _check_pause(self, key: StreamKey) -> None:
         async with self._catalogue.read() as uow:
@@ -187,7 +249,9 @@ class Owner:
                 f"{key} was stopped {max(pause, 0):.1f} s ago; leave {MIN_PAUSE_AFTER_STOP:.0f} s before the next START"
             )
 
-    async def _begin(self, project_id: str, stream: Stream, template: Template, timeout: float | None) -> Task:
+    async def _begin(
+        self, project_id: str, stream: Stream, template: Template, timeout: float | None, plan: PlanTask | None = None
+    ) -> Task:
         key = stream.key
         gone = self._gone.get(key)
         if gone is None:
@@ -196,20 +260,27 @@ class Owner:
             id=self._new_id(),
             project_id=project_id,
             key=key,
-            record_type=template.record_type,
+            record_type=template.record_type if plan is None else RecordType.PLAN,
             template=template,
             state=TaskState.STARTING,
             node=self._node,
             started_at=self._clock.now(),
+            deadline=plan.end_at if plan is not None else None,
+            plan_id=plan.id if plan is not None else None,
         )
         try:
             async with self._catalogue.write() as uow:
+                if plan is not None:
+                    await _note_recording(uow, plan, task)
                 await uow.tasks.add(task)
+                authorised = await is_authorised(uow, project_id, template.address.bucket)
         except ResourceExists:
             raise TaskExists(f"a task is recording {key} already") from None
         try:
+            if not authorised:
+                raise BucketNotAuthorised(template.address.bucket)
             running = self._attach(task, stream)
-        except SpoolError as error:
+        except (BucketNotAuthorised, SpoolError) as error:
             await self._fail(task, error.detail)
             raise
         writer = running.writer
@@ -255,7 +326,7 @@ class Owner:
     async def _first_key_frame(self, running: Running, timeout: float | None) -> bool:
         """Wait until the first key frame is on disk; False if that does not happen. Without timeout STOP ends it."""
         key, writer = running.task.key, running.writer
-        refused, stopped = asyncio.Event(), asyncio.Event()
+        refused, stopped = asyncio.Event(), self._beginning.get(running.task.plan_id or "", asyncio.Event())
         writer.on_failure = lambda _error: refused.set()
         if timeout is None:
             self._awaited[key] = stopped
@@ -446,6 +517,23 @@ class Owner:
             lock, users = self._locks.pop(key)
             if users > 1:
                 self._locks[key] = (lock, users - 1)
+            else:
+                self.on_change()
+
+
+def _goes_on(task: Task, template: Template | None) -> bool:
+    """Whether an interrupted task takes the new push of its stream, for which `template` decides."""
+    if task.plan_id is not None:  # what a CONTINUOUS template covers is recorded to its end, plan or not
+        return template is None or template.record_type is not RecordType.CONTINUOUS
+    return template is not None and template.id == task.template.id
+
+
+async def _note_recording(uow: UnitOfWork, plan: PlanTask, task: Task) -> None:
+    """Raises ResourceNotFound if the plan is over."""
+    current = await uow.plan_tasks.get(plan.project_id, plan.id)
+    if current is None or current.stop_at is not None:
+        raise ResourceNotFound(f"plan {plan.id} was stopped")
+    await uow.plan_tasks.update(replace(current, recording_task_id=task.id))
 
 
 def _broke_at(task: Task) -> float:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from livereel.catalogue.port import Catalogue, Page, UnitOfWork
+from livereel.control.buckets import is_authorised
 from livereel.domain.clock import Clock
-from livereel.domain.errors import InvalidParameter, ResourceNotFound, UnknownDomain
+from livereel.domain.errors import BucketNotAuthorised, InvalidParameter, ResourceNotFound, UnknownDomain
 from livereel.domain.naming import check_object_key, check_prefix
 from livereel.domain.templates import (
     TEMPLATE_RECORD_TYPES,
@@ -46,6 +47,7 @@ class TemplateService:
         template = self._build(self._new_id(), project_id, new, created_at=now, updated_at=now)
         async with self._catalogue.write() as uow:
             await _check_domain(uow, template)
+            await _check_bucket(uow, template)
             await uow.templates.add(template)
         return template
 
@@ -83,6 +85,7 @@ class TemplateService:
             old = _found(await uow.templates.get(project_id, template_id), template_id)
             template = self._build(old.id, project_id, new, created_at=old.created_at, updated_at=self._clock.now())
             await _check_domain(uow, template)
+            await _check_bucket(uow, template)
             await uow.templates.update(template)
         return template
 
@@ -124,6 +127,11 @@ async def _check_domain(uow: UnitOfWork, template: Template) -> None:
         raise UnknownDomain(f"there is no domain {template.domain!r} in this project; create it first (POST domain)")
     if domain.type is not DomainType.PUSH:
         raise InvalidParameter(f"{template.domain} is a streaming domain; recording templates want an ingest domain")
+
+
+async def _check_bucket(uow: UnitOfWork, template: Template) -> None:
+    if not await is_authorised(uow, template.project_id, template.address.bucket):
+        raise BucketNotAuthorised(template.address.bucket)
 
 
 def _found(template: Template | None, template_id: str) -> Template:

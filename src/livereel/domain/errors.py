@@ -24,6 +24,15 @@ class UnknownDomain(InvalidParameter):
     """The ingest domain does not exist in this project."""
 
 
+class BucketNotAuthorised(InvalidParameter):
+    """The project has a list of authorised buckets (`obs/authority`), and this one is not on it."""
+
+    def __init__(self, bucket: str) -> None:
+        super().__init__(
+            f"bucket {bucket} is not authorised in this project; authorise it first (PUT obs/authority, operation 1)"
+        )
+
+
 class NoCommandTemplate(LivereelError):
     """START for a stream whose best matching template is not a COMMAND_RECORD template."""
 
