@@ -34,9 +34,11 @@ from livereel.control.finishing import Finishing
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.owner import Owner
+from livereel.control.pictures import SnapshotTaker
 from livereel.control.publishing import Publishing
 from livereel.control.recording import Recording
 from livereel.control.recovery import recover
+from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
 from livereel.control.url_guard import UrlGuardService
@@ -49,6 +51,7 @@ from livereel.ingest.listener import IngestServer
 from livereel.observe.clock import SystemClock
 from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.settings import Settings
+from livereel.snapshots.pool import PicturePool
 from livereel.spool.writer import SpoolPool
 from livereel.storage.buckets import LocalStores
 from livereel.storage.urls import DownloadUrls
@@ -191,6 +194,16 @@ class Server:
         self._stack.push_async_callback(self._finish_recordings, publishing, ingest, owner, finishing)
         await ingest.start()
         self.rtmp_port = ingest.port
+        snapshots = SnapshotTaker(
+            catalogue=catalogue,
+            registry=registry,
+            pool=PicturePool(settings.snapshots.workers),
+            stores=stores,
+            clock=clock,
+            wake_dispatcher=dispatcher.notify,
+        )
+        snapshots.start()
+        self._stack.push_async_callback(snapshots.stop)
 
         async def readiness() -> dict[str, str | None]:
             return {
@@ -208,6 +221,7 @@ class Server:
             callbacks=CallbackService(catalogue, clock, _new_id),
             messages=MessageService(catalogue, clock, dispatcher.notify),
             contents=ContentService(catalogue),
+            snapshots=SnapshotService(catalogue, stores, snapshots.changed),
             streams=StreamService(catalogue, registry, cluster, clock),
             url_guard=UrlGuardService(catalogue, clock),
             stores=stores,

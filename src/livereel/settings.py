@@ -133,6 +133,14 @@ class RecorderSettings(_Group):
     the longest common setting."""
 
 
+class SnapshotSettings(_Group):
+    """Pictures of live streams (`stream/snapshot`)."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+    """Worker processes that make pictures. They start with the first picture. One makes some 30 pictures of 1080p a
+    second: 150 streams at the shortest interval."""
+
+
 class CatalogueSettings(_Group):
     """The database."""
 
@@ -204,6 +212,7 @@ class Settings(BaseSettings):
     rtmp: RtmpSettings = RtmpSettings()
     api: ApiSettings = ApiSettings()
     recorder: RecorderSettings = Field(default_factory=RecorderSettings)
+    snapshots: SnapshotSettings = SnapshotSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     spool: SpoolSettings = SpoolSettings()
     storage: StorageSettings = StorageSettings()

@@ -11,6 +11,7 @@ from livereel.control.domains import DomainService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.recording import Recording
+from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
 from livereel.control.url_guard import UrlGuardService
@@ -34,6 +35,7 @@ class ApiServices:
     callbacks: CallbackService
     messages: MessageService
     contents: ContentService
+    snapshots: SnapshotService
     streams: StreamService
     url_guard: UrlGuardService
     stores: Stores

@@ -24,6 +24,7 @@ from livereel.control.domains import DomainService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.recording import Recording
+from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
 from livereel.control.url_guard import UrlGuardService
@@ -152,6 +153,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         callbacks=CallbackService(catalogue, clock, lambda: uuid4().hex),
         messages=MessageService(catalogue, clock, lambda: woken.append(None)),
         contents=ContentService(catalogue),
+        snapshots=SnapshotService(catalogue, stores),
         streams=StreamService(catalogue, registry, cluster, clock),
         url_guard=UrlGuardService(catalogue, clock),
         stores=stores,

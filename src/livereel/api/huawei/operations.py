@@ -150,6 +150,34 @@ OPERATIONS = (
     Operation(
         "CreateUrlAuthchain", "POST", "/v1/{project_id}/auth/chain", "live:domain:createAuthChain", verified=False
     ),
+    Operation(
+        "CreateSnapshotConfig",
+        "POST",
+        "/v1/{project_id}/stream/snapshot",
+        "live:stream:createSnapshotConfig",
+        verified=False,
+    ),
+    Operation(
+        "UpdateSnapshotConfig",
+        "PUT",
+        "/v1/{project_id}/stream/snapshot",
+        "live:stream:updateSnapshotConfig",
+        verified=False,
+    ),
+    Operation(
+        "ListSnapshotConfigs",
+        "GET",
+        "/v1/{project_id}/stream/snapshot",
+        "live:stream:listSnapshotConfigs",
+        verified=False,
+    ),
+    Operation(
+        "DeleteSnapshotConfig",
+        "DELETE",
+        "/v1/{project_id}/stream/snapshot",
+        "live:stream:deleteSnapshotConfig",
+        verified=False,
+    ),
     Operation("ListMessages", "GET", "/v1/{project_id}/livereel/messages", "live:livereel:listMessages", ours=True),
     Operation("ShowMessage", "GET", "/v1/{project_id}/livereel/messages/{id}", "live:livereel:getMessage", ours=True),
     Operation(

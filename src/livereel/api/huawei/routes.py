@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from livereel.api.huawei import callbacks, domain_settings, messages, replies, requests, streams
+from livereel.api.huawei import callbacks, domain_settings, messages, replies, requests, snapshots, streams
 from livereel.api.services import ApiServices
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import NotificationConfig
@@ -25,6 +25,7 @@ def router(services: ApiServices) -> APIRouter:
     messages.add(routes, services)
     streams.add(routes, services)
     domain_settings.add(routes, services)
+    snapshots.add(routes, services)
     return routes
 
 
