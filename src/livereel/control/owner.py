@@ -142,8 +142,11 @@ class Owner:
             self._wait_for_return(task)
         return True
 
-    def is_free(self, key: StreamKey) -> bool:
-        """True if the stream is pushed to this node and nothing records it or is about to."""
+    def is_free(self, key: StreamKey, project_id: str) -> bool:
+        """True if the stream is pushed to this node, in this project, and nothing records it or is about to."""
+        stream = self._registry.get(key)
+        if stream is None or stream.project_id != project_id:
+            return False
         taken = (self._running, self._interrupted, self._locks, self._new_pushes)
         return key in self._gone and not self._closing and not any(key in keys for keys in taken)
 
