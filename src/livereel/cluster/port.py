@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from livereel.domain.keys import StreamKey
+from livereel.domain.recordings import ARMED_LIMIT_DEFAULT
 from livereel.domain.templates import Template
 
 
@@ -15,6 +16,15 @@ class Action(StrEnum):
     START = "START"
     STOP = "STOP"
     CUT = "CUT"  #: end its pushes
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """Our extensions of START. Times are seconds; `limit` is how long an armed START holds without STOP."""
+
+    armed: bool = False
+    pre_roll: float = 0.0
+    limit: float = ARMED_LIMIT_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class Command:
     project_id: str
     key: StreamKey
     template: Template | None = None
+    options: StartOptions = StartOptions()
     reason: str = ""
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import structlog
 
 from livereel.catalogue.port import Catalogue, UnitOfWork
-from livereel.cluster.port import Action, Answer, Command
+from livereel.cluster.port import Action, Answer, Command, StartOptions
 from livereel.control.announcer import Announcer
+from livereel.control.armed import Armed
 from livereel.control.buckets import is_authorised
 from livereel.control.finishing import Finishing
 from livereel.domain.clock import Clock
@@ -78,6 +79,7 @@ class Owner:
         node: str,
         spool_dir: Path,
         key_frame_timeout: float,
+        pre_roll_keep: float = 0.0,
     ) -> None:
         self._catalogue = catalogue
         self._registry = registry
@@ -90,10 +92,13 @@ class Owner:
         self._node = node
         self._spool_dir = spool_dir
         self._key_frame_timeout = key_frame_timeout
+        self._pre_roll_keep = pre_roll_keep
+        self._armed = Armed(catalogue, clock, new_id)
+        self._limits: dict[StreamKey, asyncio.TimerHandle] = {}
         self._running: dict[StreamKey, Running] = {}
         self._interrupted: dict[StreamKey, Interrupted] = {}
-        #: Waits without a limit for the first key frame of a push; STOP sets it.
-        self._awaited: dict[StreamKey, asyncio.Event] = {}
+        #: Waits without a limit for the first key frame of a push; STOP of a COMMAND recording sets the event.
+        self._awaited: dict[StreamKey, tuple[asyncio.Event, RecordType]] = {}
         #: Pushes of which it is not clear yet what records them.
         self._new_pushes: set[StreamKey] = set()
         #: By plan id: a planned recording is being begun; setting the event ends the wait for its first key frame.
@@ -113,7 +118,7 @@ class Owner:
         if command.action is Action.START:
             if command.template is None:
                 raise ValueError("START carries the template that decides over the stream")
-            task = await self._start(command.project_id, command.key, command.template)
+            task = await self._start(command.project_id, command.key, command.template, command.options)
         else:
             task = await self._stop(command.key)
         return Answer(task.id)
@@ -121,6 +126,7 @@ class Owner:
     def publish_began(self, stream: Stream, template: Template | None) -> None:
         """A stream is live. It goes on with a task that waits for it, or a CONTINUOUS template records it."""
         self._gone[stream.key] = asyncio.Event()
+        stream.keep(max(self._pre_roll_keep, template.pre_roll if template is not None else 0.0))
         if not self._closing:
             self._new_pushes.add(stream.key)
             self._in_background(self._take_up(stream, template))
@@ -140,14 +146,29 @@ class Owner:
             if self._clock.now() >= _broke_at(task) + task.template.merge_seconds:
                 return False
             self._wait_for_return(task)
+            self._watch_limit(task)
         return True
+
+    async def adopt_armed(self, task: Task) -> None:
+        """Wait on with an armed task of an earlier run."""
+        async with self._exclusive(task.key):
+            if task.state is TaskState.STARTING:
+                await self._armed.wait_on(task)
+            else:
+                self._armed.adopt(task)
+            self._watch_limit(task)
+
+    async def end_recovered(self, task: Task, reason: EndReason) -> None:
+        """End a task of an earlier run where its spool ends; the recorder knows it."""
+        async with self._exclusive(task.key):
+            await self._ended(task, reason)
 
     def is_free(self, key: StreamKey, project_id: str) -> bool:
         """True if the stream is pushed to this node, in this project, and nothing records it or is about to."""
         stream = self._registry.get(key)
         if stream is None or stream.project_id != project_id:
             return False
-        taken = (self._running, self._interrupted, self._locks, self._new_pushes)
+        taken = (self._running, self._interrupted, self._armed, self._locks, self._new_pushes)
         return key in self._gone and not self._closing and not any(key in keys for keys in taken)
 
     async def begin_planned(self, plan: PlanTask, template: Template) -> Task:
@@ -159,8 +180,9 @@ class Owner:
         self._beginning[plan.id] = asyncio.Event()
         try:
             async with self._exclusive(plan.key):
-                stream = self._startable(plan.key)
-                return await self._begin(plan.project_id, stream, template, None, plan)
+                stream = self._live(plan.key)
+                task = self._new_task(plan.project_id, plan.key, template, StartOptions(), plan)
+                return await self._begin(await self._added(task, plan), stream, None)
         finally:
             del self._beginning[plan.id]
 
@@ -176,7 +198,7 @@ class Owner:
             beginning.set()
         elif interrupted is not None and interrupted.task.plan_id == plan_id:
             if (awaited := self._awaited.get(key)) is not None:
-                awaited.set()
+                awaited[0].set()
         elif running is None or running.task.plan_id != plan_id:
             return None
         async with self._exclusive(key):
@@ -197,6 +219,8 @@ class Owner:
         for interrupted in self._interrupted.values():
             for timer in interrupted.timers:
                 timer.cancel()
+        for timer in self._limits.values():
+            timer.cancel()
         for key in list(self._running):
             async with self._exclusive(key):
                 if (running := self._running.get(key)) is not None:
@@ -205,24 +229,62 @@ class Owner:
             job.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
-    async def _start(self, project_id: str, key: StreamKey, template: Template) -> Task:
+    async def _start(self, project_id: str, key: StreamKey, template: Template, options: StartOptions) -> Task:
         if key in self._awaited:
             raise TaskExists(f"a recording of {key} begins or goes on as soon as a key frame comes")
         async with self._exclusive(key):
-            stream = self._startable(key)
-            await self._check_pause(key)
-            return await self._begin(project_id, stream, template, self._key_frame_timeout)
+            task = self._new_task(project_id, key, template, options)
+            if task.armed and self._registry.get(key) is None:
+                self._check_free(key)
+                await self._check_pause(key)
+                task = await self._added(replace(task, state=TaskState.ARMED))
+                self._armed.adopt(task)
+                log.info("task_armed", stream=str(key), task=task.id, deadline=task.deadline)
+            else:
+                stream = self._live(key)
+                await self._check_pause(key)
+                task = await self._begin(await self._added(task), stream, self._key_frame_timeout)
+            self._watch_limit(task)
+            return task
 
-    def _startable(self, key: StreamKey) -> Stream:
-        """The stream, if a recording of it may begin; raises ShuttingDown, TaskExists, StreamNotLive."""
+    def _check_free(self, key: StreamKey) -> None:
+        """Raises ShuttingDown, TaskExists."""
         if self._closing:
             raise ShuttingDown("the server is stopping; send START again when it is back")
-        if (busy := self._running.get(key) or self._interrupted.get(key)) is not None:
-            raise TaskExists(f"task {busy.task.id} is recording {key} already")
+        busy = self._running.get(key) or self._interrupted.get(key)
+        if (task := busy.task if busy is not None else self._armed.get(key)) is not None:
+            raise TaskExists(f"task {task.id} records {key} already (it is {task.state})")
+
+    def _live(self, key: StreamKey) -> Stream:
+        """The stream, if a recording of it may begin; raises ShuttingDown, TaskExists, StreamNotLive."""
+        self._check_free(key)
         stream = self._registry.get(key)
         if stream is None:
             raise StreamNotLive(f"{key} is not being pushed; START after the PUBLISH notification")
+        if key not in self._gone:
+            raise StreamNotLive(f"{key} is just beginning or ending; START after the PUBLISH notification")
         return stream
+
+    def _new_task(
+        self, project_id: str, key: StreamKey, template: Template, options: StartOptions, plan: PlanTask | None = None
+    ) -> Task:
+        now = self._clock.now()
+        armed = options.armed or template.armed
+        deadline = plan.end_at if plan is not None else now + options.limit if armed else None
+        return Task(
+            id=self._new_id(),
+            project_id=project_id,
+            key=key,
+            record_type=template.record_type if plan is None else RecordType.PLAN,
+            template=template,
+            state=TaskState.STARTING,
+            node=self._node,
+            started_at=now,
+            armed=armed,
+            pre_roll=max(options.pre_roll, template.pre_roll),
+            deadline=deadline,
+            plan_id=plan.id if plan is not None else None,
+        )
 
     async def _take_up(self, stream: Stream, template: Template | None) -> None:
         """What a new push means for recording: go on with an interrupted task, begin a CONTINUOUS one, or nothing."""
@@ -234,8 +296,11 @@ class Owner:
                         await self._resume(stream, interrupted)
                         return
                     await self._end_interrupted(interrupted, EndReason.PUBLISH_DONE)
-                if template is not None and template.record_type is RecordType.CONTINUOUS:
-                    await self._begin(template.project_id, stream, template, None)
+                if (task := await self._armed.begin(key)) is not None:
+                    await self._begin(task, stream, None)
+                elif template is not None and template.record_type is RecordType.CONTINUOUS:
+                    task = self._new_task(template.project_id, key, template, StartOptions())
+                    await self._begin(await self._added(task), stream, None)
         except (StreamNotLive, TaskExists, BucketNotAuthorised) as refused:
             log.info("recording_not_begun", stream=str(key), reason=refused.detail)
         except Exception:
@@ -252,39 +317,29 @@ class Owner:
                 f"{key} was stopped {max(pause, 0):.1f} s ago; leave {MIN_PAUSE_AFTER_STOP:.0f} s before the next START"
             )
 
-    async def _begin(
-        self, project_id: str, stream: Stream, template: Template, timeout: float | None, plan: PlanTask | None = None
-    ) -> Task:
-        key = stream.key
-        gone = self._gone.get(key)
-        if gone is None:
-            raise StreamNotLive(f"{key} is just beginning or ending; START after the PUBLISH notification")
-        task = Task(
-            id=self._new_id(),
-            project_id=project_id,
-            key=key,
-            record_type=template.record_type if plan is None else RecordType.PLAN,
-            template=template,
-            state=TaskState.STARTING,
-            node=self._node,
-            started_at=self._clock.now(),
-            deadline=plan.end_at if plan is not None else None,
-            plan_id=plan.id if plan is not None else None,
-        )
+    async def _added(self, task: Task, plan: PlanTask | None = None) -> Task:
+        """The task as a row; raises TaskExists, BucketNotAuthorised, ResourceNotFound (the plan was stopped)."""
         try:
             async with self._catalogue.write() as uow:
                 if plan is not None:
                     await _note_recording(uow, plan, task)
                 await uow.tasks.add(task)
-                authorised = await is_authorised(uow, project_id, template.address.bucket)
+                authorised = await is_authorised(uow, task.project_id, task.template.address.bucket)
         except ResourceExists:
-            raise TaskExists(f"a task is recording {key} already") from None
+            raise TaskExists(f"a task is recording {task.key} already") from None
+        if not authorised:
+            refused = BucketNotAuthorised(task.template.address.bucket)
+            await self._fail(task, refused.detail)
+            raise refused
+        return task
+
+    async def _begin(self, task: Task, stream: Stream, timeout: float | None) -> Task:
+        """Bring a STARTING task to RECORDING on a live stream; if that fails it fails, or waits on if it is armed."""
+        key = task.key
         try:
-            if not authorised:
-                raise BucketNotAuthorised(template.address.bucket)
             running = self._attach(task, stream)
-        except (BucketNotAuthorised, SpoolError) as error:
-            await self._fail(task, error.detail)
+        except SpoolError as error:
+            await self._not_begun(task, error.detail)
             raise
         writer = running.writer
         try:
@@ -296,7 +351,7 @@ class Owner:
             await self._give_up(running, writer.failed.detail if writer.failed else "no key frame arrived")
             if writer.failed is not None:
                 raise writer.failed
-            if gone.is_set() or timeout is None:
+            if timeout is None or key not in self._gone:
                 raise StreamNotLive(f"{key} ended before its first key frame arrived")
             raise NoKeyFrame(
                 f"{key} is live but sent no key frame within {timeout:.0f} s; shorten the encoder's key-frame interval"
@@ -322,7 +377,7 @@ class Owner:
         """Let the tags of a stream go into the task's spool from its last key frame on; raises SpoolError."""
         writer = self._spools.open(task.id, stream.publish.id)
         self.drain(stream.key)
-        stream.attach(writer, self._clock.now())
+        stream.attach(writer, self._clock.now(), task.pre_roll if task.state is TaskState.STARTING else 0.0)
         self._spools.flush()
         return Running(task, stream, writer)
 
@@ -332,7 +387,7 @@ class Owner:
         refused, stopped = asyncio.Event(), self._beginning.get(running.task.plan_id or "", asyncio.Event())
         writer.on_failure = lambda _error: refused.set()
         if timeout is None:
-            self._awaited[key] = stopped
+            self._awaited[key] = (stopped, running.task.record_type)
         try:
             gone = self._gone.get(key)
             unless = (refused, stopped, gone) if gone is not None else (refused, stopped)
@@ -363,7 +418,14 @@ class Owner:
     async def _give_up(self, running: Running, error: str) -> None:
         running.stream.detach(running.writer)
         await running.writer.close()
-        await self._fail(running.task, error)
+        await self._not_begun(running.task, error)
+
+    async def _not_begun(self, task: Task, error: str) -> None:
+        if task.armed:
+            await asyncio.to_thread(recovery.remove, self._spool_dir, task.id)
+            await self._armed.wait_on(task)
+        else:
+            await self._fail(task, error)
 
     async def _fail(self, task: Task, error: str) -> None:
         failed = replace(
@@ -382,11 +444,14 @@ class Owner:
         log.warning("task_not_begun", stream=str(task.key), task=task.id, error=error)
 
     async def _stop(self, key: StreamKey) -> Task:
-        if (awaited := self._awaited.get(key)) is not None and key in self._interrupted:
-            awaited.set()  # else it would hold the stream until a key frame comes
-        elif awaited is not None:
-            raise NothingRecording(f"no command records {key}; its template records it as soon as a key frame comes")
+        if (awaited := self._awaited.get(key)) is not None:
+            waits, record_type = awaited
+            if record_type is not RecordType.COMMAND:
+                raise NothingRecording(f"{key} is recorded by a {record_type} template, not by command")
+            waits.set()  # else it would hold the stream until a key frame comes
         async with self._exclusive(key):
+            if (disarmed := await self._armed.end(key, EndReason.STOP)) is not None:
+                return disarmed
             interrupted, running = self._interrupted.get(key), self._running.get(key)
             waiting = interrupted or running
             if waiting is None:
@@ -445,7 +510,7 @@ class Owner:
 
     async def _end_late(self, interrupted: Interrupted) -> None:
         if (awaited := self._awaited.get(interrupted.task.key)) is not None:
-            awaited.set()
+            awaited[0].set()
         async with self._exclusive(interrupted.task.key):
             if self._interrupted.get(interrupted.task.key) is interrupted:
                 await self._end_interrupted(interrupted, EndReason.MERGE_WINDOW)
@@ -480,9 +545,34 @@ class Owner:
         task = replace(task, state=next_task_state(task.state, TaskEvent.END), end_reason=reason)
         async with self._catalogue.write() as uow:
             await uow.tasks.update(task)
+            successor = await self._armed.succeed(uow, task)
+        if successor is not None:
+            self._armed.adopt(successor)
+            self._watch_limit(successor)
         self._finishing.finish(task)
         log.info("task_ended", stream=str(task.key), task=task.id, reason=str(reason))
         return task
+
+    def _watch_limit(self, task: Task) -> None:
+        """End an armed START when its limit has passed, whatever it is doing then."""
+        if (timer := self._limits.pop(task.key, None)) is not None:
+            timer.cancel()
+        if task.armed and task.deadline is not None and not self._closing:
+            delay = max(0.0, task.deadline - self._clock.now())
+            self._limits[task.key] = asyncio.get_running_loop().call_later(
+                delay, lambda: self._in_background(self._limit_passed(task.key))
+            )
+
+    async def _limit_passed(self, key: StreamKey) -> None:
+        if (awaited := self._awaited.get(key)) is not None:
+            awaited[0].set()
+        async with self._exclusive(key):
+            self._limits.pop(key, None)
+            await self._armed.end(key, EndReason.ARMED_LIMIT)
+            if (interrupted := self._interrupted.get(key)) is not None and interrupted.task.armed:
+                await self._end_interrupted(interrupted, EndReason.ARMED_LIMIT)
+            if (running := self._running.get(key)) is not None and running.task.armed:
+                await self._end(running, EndReason.ARMED_LIMIT)
 
     def _spool_failed(self, running: Running, error: str) -> None:
         log.error("spool_failed", stream=str(running.task.key), task=running.task.id, error=error)

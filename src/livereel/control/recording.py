@@ -1,7 +1,7 @@
 """START and STOP as the API sees them: find the template, ask the owner of the stream."""
 
 from livereel.catalogue.port import Catalogue
-from livereel.cluster.port import Action, Cluster, Command
+from livereel.cluster.port import Action, Cluster, Command, StartOptions
 from livereel.domain.errors import NoCommandTemplate, NothingRecording
 from livereel.domain.keys import StreamKey
 from livereel.domain.templates import RecordType, match
@@ -14,8 +14,10 @@ class Recording:
         self._catalogue = catalogue
         self._cluster = cluster
 
-    async def start(self, project_id: str, key: StreamKey) -> str:
+    async def start(self, project_id: str, key: StreamKey, options: StartOptions | None = None) -> str:
         """Start recording a live stream; returns when its first key frame is in the spool.
+
+        An armed START (`options` or the template's `armed`) of a stream that is not live returns at once.
 
         Raises NoCommandTemplate, StreamNotLive, NoKeyFrame, TaskExists, ShuttingDown.
         """
@@ -34,7 +36,7 @@ class Recording:
                 f"the template that decides over {key} ({template.app}/{template.stream}, {template.record_type}) "
                 "does not record on command"
             )
-        answer = await self._cluster.ask(Command(Action.START, project_id, key, template))
+        answer = await self._cluster.ask(Command(Action.START, project_id, key, template, options or StartOptions()))
         return answer.task_id
 
     async def stop(self, project_id: str, key: StreamKey) -> str:

@@ -40,6 +40,9 @@ async def recover(
         tasks = await uow.tasks.open(node=node)
     for found in tasks:
         end = await asyncio.to_thread(recovery.recover, spool_dir, found.id)
+        if end is None and found.armed and found.state in (TaskState.ARMED, TaskState.STARTING):
+            await owner.adopt_armed(found)
+            continue
         if end is None:
             await _fail(announcer, found, clock, "nothing was in the spool when the server stopped")
             continue
@@ -59,9 +62,10 @@ async def recover(
             continue
         if task.state in ACTIVE_TASK_STATES:
             reason = EndReason.MERGE_WINDOW if task.template.merge_seconds else EndReason.RECOVERY
-            task = replace(task, state=next_task_state(task.state, TaskEvent.END), end_reason=reason)
-        await _save(catalogue, task)
-        finishing.finish(task)
+            await owner.end_recovered(task, reason)
+        else:
+            await _save(catalogue, task)
+            finishing.finish(task)
         log.info("task_recovered", stream=str(task.key), task=task.id, files=len(files))
     return len(tasks)
 

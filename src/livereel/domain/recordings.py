@@ -9,6 +9,8 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.states import FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType, Template
 
+ARMED_LIMIT_DEFAULT = 7 * 86_400.0  # seconds an armed START holds unless it says otherwise: a weekly show
+ARMED_LIMIT_MIN, ARMED_LIMIT_MAX = 60.0, 30 * 86_400.0
 MIN_PAUSE_AFTER_STOP = 10.0  # seconds between STOP and the next START (spec huawei-live-recording.md section 1)
 
 

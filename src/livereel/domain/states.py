@@ -13,6 +13,7 @@ class IllegalTransition(Exception):
 class TaskState(StrEnum):
     """Where a recording task stands."""
 
+    ARMED = "armed"  #: START was accepted before the stream came (our extension)
     STARTING = "starting"  #: accepted; the first key frame is not in the spool yet
     RECORDING = "recording"  #: tags go to the spool
     INTERRUPTED = "interrupted"  #: the push broke; the merge window is open
@@ -24,6 +25,8 @@ class TaskState(StrEnum):
 class TaskEvent(StrEnum):
     """What happens to a task."""
 
+    BEGIN = "begin"  #: the stream of an armed task is there
+    WAIT = "wait"  #: the stream of an armed task went before its first key frame
     SPOOLED = "spooled"  #: the first key frame is on disk
     INTERRUPT = "interrupt"  #: the push ended inside the merge window
     RESUME = "resume"  #: the stream is back inside the merge window
@@ -50,7 +53,13 @@ class FileEvent(StrEnum):
 
 
 TASK_TABLE: dict[TaskState, dict[TaskEvent, TaskState]] = {
+    TaskState.ARMED: {
+        TaskEvent.BEGIN: TaskState.STARTING,
+        TaskEvent.END: TaskState.COMPLETED,
+        TaskEvent.FAIL: TaskState.FAILED,
+    },
     TaskState.STARTING: {
+        TaskEvent.WAIT: TaskState.ARMED,
         TaskEvent.SPOOLED: TaskState.RECORDING,
         TaskEvent.END: TaskState.FINISHING,
         TaskEvent.FAIL: TaskState.FAILED,
@@ -78,7 +87,7 @@ FILE_TABLE: dict[FileState, dict[FileEvent, FileState]] = {
 }
 
 #: States in which a task holds its stream: START is refused, STOP works.
-ACTIVE_TASK_STATES = frozenset({TaskState.STARTING, TaskState.RECORDING, TaskState.INTERRUPTED})
+ACTIVE_TASK_STATES = frozenset({TaskState.ARMED, TaskState.STARTING, TaskState.RECORDING, TaskState.INTERRUPTED})
 #: States from which a task still has work to do; recovery looks for these at start-up.
 OPEN_TASK_STATES = ACTIVE_TASK_STATES | {TaskState.FINISHING}
 

@@ -16,16 +16,17 @@ from livereel.domain.states import (
 )
 
 # One line per state, one column per event; "-" is refused.
-#               spooled    interrupt    resume     end        stored     fail
+#               begin      wait   spooled    interrupt    resume     end        stored     fail
 TASKS = """
-starting        recording  -            -          finishing  -          failed
-recording       -          interrupted  -          finishing  -          failed
-interrupted     -          -            recording  finishing  -          failed
-finishing       -          -            -          -          completed  failed
-completed       -          -            -          -          -          -
-failed          -          -            -          -          -          -
+armed           starting   -      -          -            -          completed  -          failed
+starting        -          armed  recording  -            -          finishing  -          failed
+recording       -          -      -          interrupted  -          finishing  -          failed
+interrupted     -          -      -          -            recording  finishing  -          failed
+finishing       -          -      -          -            -          -          completed  failed
+completed       -          -      -          -            -          -          -          -
+failed          -          -      -          -            -          -          -          -
 """
-TASK_EVENTS = ["spooled", "interrupt", "resume", "end", "stored", "fail"]
+TASK_EVENTS = ["begin", "wait", "spooled", "interrupt", "resume", "end", "stored", "fail"]
 
 #               close    store   fail
 FILES = """
