@@ -1,4 +1,4 @@
-"""A tenant's notification receiver: a plain HTTP server that keeps what it is sent."""
+"""A tenant's receiver of notifications and callbacks: a plain HTTP server that keeps what it is sent."""
 
 import hashlib
 import hmac
@@ -23,6 +23,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 message = json.loads(body)
                 message["_content_type"] = self.headers["Content-Type"]
+                message["_headers"], message["_raw"] = dict(self.headers), body
                 with receiver._arrived:
                     receiver.messages.append(message)
                     receiver._arrived.notify_all()
@@ -47,12 +48,17 @@ class Receiver:
 
             def arrived() -> bool:
                 nonlocal found
-                found = next((m for m in self.messages if (m["event"], m["stream"]) == (event, stream)), None)
+                found = next((m for m in self.messages if (event_of(m), m["stream"]) == (event, stream)), None)
                 return found is not None
 
             assert self._arrived.wait_for(arrived, timeout), f"no {event} of {stream}; got {self.messages}"
             assert found is not None
             return found
+
+    def of(self, stream: str) -> list[Message]:
+        """All messages about a stream, as they came."""
+        with self._arrived:
+            return [message for message in self.messages if message["stream"] == stream]
 
     def close(self) -> None:
         """Stop listening."""
@@ -61,7 +67,26 @@ class Receiver:
         self._thread.join(5)
 
 
+def event_of(message: Message) -> str:
+    """The event of a notification or a recording callback."""
+    return str(message.get("event") or message["event_type"])
+
+
 def expected_sign(key: str, message: Message) -> str:
     """`auth_sign` of a stream-status notification, as the spec defines it."""
     text = "".join(str(message[name]) for name in ("event", "domain", "app", "stream", "auth_timestamp"))
     return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def expected_callback_sign(key: str, message: Message) -> str:
+    """`auth_sign` (HMACSHA256) of a recording callback, as the spec defines it."""
+    members = ("auth_timestamp", "event_type", "publish_domain", "app", "stream", "download_url", "play_url")
+    text = "".join(str(message.get(name, "")) for name in members)
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def expected_body_sign(key: str, message: Message) -> str:
+    """The header that covers the whole body, for notifications and callbacks."""
+    headers = message["_headers"]
+    covered = f"{headers['Livereel-Timestamp']}.{headers['Livereel-Message-Id']}.".encode() + message["_raw"]
+    return hmac.new(key.encode(), covered, hashlib.sha256).hexdigest()
