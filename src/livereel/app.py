@@ -159,6 +159,7 @@ class Server:
             node=settings.node,
             spool_dir=settings.spool_dir(),
             key_frame_timeout=settings.recorder.first_key_frame_timeout,
+            pre_roll_keep=settings.recorder.pre_roll_keep,
         )
         await recover(
             catalogue=catalogue,

@@ -30,6 +30,8 @@ class NewTemplate:
     record_type: RecordType
     address: ObsAddress
     formats: dict[RecordFormat, FormatConfig]
+    armed: bool = False
+    pre_roll: float = 0.0
 
 
 class TemplateService:
@@ -118,6 +120,8 @@ class TemplateService:
             formats=new.formats,
             created_at=created_at,
             updated_at=updated_at,
+            armed=new.armed,
+            pre_roll=new.pre_roll,
         )
 
 

@@ -17,8 +17,12 @@ def time_text(unix: float) -> str:
 
 
 def rule(template: Template) -> dict[str, Any]:
-    """The rule object, with defaults filled in for selected formats and nothing said of others."""
-    return {
+    """The rule object, with defaults filled in for selected formats and nothing said of others.
+
+    Our extensions are named only in templates that use them.
+    """
+    extension = {"livereel": {"armed": template.armed, "pre_roll": int(template.pre_roll)}}
+    return (extension if template.armed or template.pre_roll else {}) | {
         "id": template.id,
         "publish_domain": template.domain,
         "app": template.app,

@@ -11,14 +11,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from livereel.cluster.port import StartOptions
 from livereel.control.contents import ContentFilter
 from livereel.control.domains import NewDomain
 from livereel.control.templates import NewTemplate
 from livereel.domain.errors import InvalidParameter
 from livereel.domain.keys import APP_MAX_LENGTH, DOMAIN_MAX_LENGTH, STREAM_MAX_LENGTH
 from livereel.domain.messages import AUTH_SIGN_KEY_MAX, AUTH_SIGN_KEY_MIN
+from livereel.domain.recordings import ARMED_LIMIT_DEFAULT, ARMED_LIMIT_MAX, ARMED_LIMIT_MIN
 from livereel.domain.templates import (
     DEFAULT_TS_PREFIX,
+    PRE_ROLL_MAX,
     PREFIX_MAX_LENGTH,
     SLICE_DEFAULT,
     TEMPLATE_RECORD_TYPES,
@@ -114,10 +117,25 @@ class ControlQuery(Query):
     action: Literal["START", "STOP"]
 
 
+class StartExtension(Body):
+    """Ours: START before the stream exists (`armed`, until STOP or `armed_limit` seconds), and in the past."""
+
+    armed: bool = False
+    armed_limit: Annotated[int, Field(ge=ARMED_LIMIT_MIN, le=ARMED_LIMIT_MAX)] = int(ARMED_LIMIT_DEFAULT)
+    pre_roll: Annotated[int, Field(ge=0, le=PRE_ROLL_MAX)] = 0
+
+
 class ControlBody(Body):
     publish_domain: DomainName
     app: AppName
     stream: StreamName
+    livereel: StartExtension | None = None
+
+    def options(self) -> StartOptions:
+        """What of our extensions is asked for."""
+        if self.livereel is None:
+            return StartOptions()
+        return StartOptions(self.livereel.armed, float(self.livereel.pre_roll), float(self.livereel.armed_limit))
 
 
 # -- record/rules
@@ -150,12 +168,20 @@ class RecordConfig(Body):
     mp4_config: FileConfig | None = None
 
 
+class RuleExtension(Body):
+    """Ours: what START does without asking for it. COMMAND_RECORD only."""
+
+    armed: bool = False
+    pre_roll: Annotated[int, Field(ge=0, le=PRE_ROLL_MAX)] = 0
+
+
 class RuleBody(Body):
     publish_domain: DomainName
     app: AppName
     stream: StreamName
     record_type: AnyRecordType | None = None
     default_record_config: RecordConfig
+    livereel: RuleExtension | None = None
 
     def template(self) -> NewTemplate:
         """The template that this asks for; raises InvalidParameter."""
@@ -173,6 +199,8 @@ class RuleBody(Body):
             record_type=_record_type(self.record_type),
             address=ObsAddress(config.obs_addr.bucket, config.obs_addr.location, config.obs_addr.object or ""),
             formats=formats,
+            armed=self.livereel is not None and self.livereel.armed,
+            pre_roll=float(self.livereel.pre_roll) if self.livereel is not None else 0.0,
         )
 
 

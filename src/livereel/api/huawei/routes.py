@@ -37,7 +37,7 @@ def _control(routes: APIRouter, services: ApiServices) -> None:
         """Start or stop recording a live stream. 200 to START says that the first key frame is on disk."""
         key = StreamKey.parse(body.publish_domain, body.app, body.stream)
         if query.action == "START":
-            await services.recording.start(project_id, key)
+            await services.recording.start(project_id, key, body.options())
         else:
             await services.recording.stop(project_id, key)
         return Response(status_code=200)
