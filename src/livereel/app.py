@@ -27,14 +27,18 @@ from livereel.catalogue.port import Catalogue
 from livereel.cluster.local import LocalCluster
 from livereel.control import commands
 from livereel.control.announcer import Announcer
+from livereel.control.buckets import BucketService
 from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
 from livereel.control.domains import DomainService, NewDomain
 from livereel.control.finishing import Finishing
+from livereel.control.indexes import IndexService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.owner import Owner
 from livereel.control.pictures import SnapshotTaker
+from livereel.control.planner import Planner
+from livereel.control.plans import PlanService
 from livereel.control.publishing import Publishing
 from livereel.control.recording import Recording
 from livereel.control.recovery import recover
@@ -193,6 +197,7 @@ class Server:
         owner.drain = ingest.drain
         publishing.cut_pushes = ingest.cut
         self._stack.push_async_callback(self._finish_recordings, publishing, ingest, owner, finishing)
+        planner = self._start_planner(Planner(catalogue, owner, clock), owner)
         await ingest.start()
         self.rtmp_port = ingest.port
         snapshots = SnapshotTaker(
@@ -222,6 +227,9 @@ class Server:
             callbacks=CallbackService(catalogue, clock, _new_id),
             messages=MessageService(catalogue, clock, dispatcher.notify),
             contents=ContentService(catalogue),
+            indexes=IndexService(catalogue, stores, clock),
+            plans=PlanService(catalogue, clock, _new_id, end_planned=owner.end_planned, wake_planner=planner.wake),
+            buckets=BucketService(catalogue, stores),
             snapshots=SnapshotService(catalogue, stores, snapshots.changed),
             streams=StreamService(catalogue, registry, cluster, clock),
             url_guard=UrlGuardService(catalogue, clock),
@@ -251,6 +259,12 @@ class Server:
         """Refuse new work, finish open recordings within the grace time, leave the rest for the next start."""
         self._ready = False
         await self._stack.aclose()
+
+    def _start_planner(self, planner: Planner, owner: Owner) -> Planner:
+        owner.on_change = planner.wake
+        planner.start()
+        self._stack.push_async_callback(planner.stop)
+        return planner
 
     async def _finish_recordings(
         self, publishing: Publishing, ingest: IngestServer, owner: Owner, finishing: Finishing

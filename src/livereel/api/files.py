@@ -1,8 +1,9 @@
 """Signed downloads: `/files/{bucket}/{key}?expires=&signature=`, with ranges."""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import PurePosixPath
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
@@ -10,7 +11,8 @@ from fastapi.responses import StreamingResponse
 from livereel.api import ranges
 from livereel.api.huawei.errors import LinkRefused
 from livereel.api.services import ApiServices
-from livereel.domain.errors import InvalidParameter, ResourceNotFound
+from livereel.domain.errors import InvalidName, InvalidParameter, ResourceNotFound
+from livereel.domain.naming import check_object_key, relative_key
 from livereel.storage.port import Store, StoredObject
 
 # By name, never from the platform's tables: the answer must not depend on the machine.
@@ -21,6 +23,7 @@ CONTENT_TYPES = {
     ".mp4": "video/mp4",
     ".json": "application/json",
 }
+SLICE_SUFFIX = ".ts"
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
@@ -71,19 +74,42 @@ def router(services: ApiServices) -> APIRouter:
 
 
 def with_signed_slices(playlist: str, bucket: str, key: str, sign: Callable[[str, str], str]) -> str:
-    """The playlist `key` with a signed link in place of each slice's name, so that a player can follow them.
+    """The playlist `key` with a signed link in place of each slice's path, so that a player can follow them.
 
-    `sign` makes a link from bucket and object key. Only plain names beside the playlist are signed.
+    `sign` makes a link from bucket and object key. Only TS slices within the bucket are signed.
     """
     directory = key.rpartition("/")[0]
 
     def line_of(line: str) -> str:
-        if not line or line.startswith("#") or "/" in line or ":" in line:
+        if not line or line.startswith("#"):
             return line
-        link = sign(bucket, f"{directory}/{line}" if directory else line)
-        return f"{quote(line)}?{urlsplit(link).query}"
+        slice_key = _within(directory, line)
+        if slice_key is None:
+            return line
+        return f"{quote(relative_key(slice_key, directory))}?{urlsplit(sign(bucket, slice_key)).query}"
 
     return "".join(f"{line_of(line)}\n" for line in playlist.splitlines())
+
+
+def _within(directory: str, reference: str) -> str | None:
+    """The key of the slice that a playlist in `directory` refers to; None if that is no slice in the bucket."""
+    if any(mark in reference for mark in ":?#"):  # an absolute URI, or one with a query
+        return None
+    parts = directory.split("/") if directory else []
+    for part in reference.split("/"):
+        name = unquote(part)
+        if name == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif "/" in name:
+            return None
+        else:
+            parts.append(name)
+    with contextlib.suppress(InvalidName):
+        key = check_object_key("/".join(parts))
+        return key if key.endswith(SLICE_SUFFIX) else None
+    return None
 
 
 def _signer(services: ApiServices) -> Callable[[str, str], str]:

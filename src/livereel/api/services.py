@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from livereel.api.limits import RateLimits
 from livereel.catalogue.port import Catalogue
+from livereel.control.buckets import BucketService
 from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
 from livereel.control.domains import DomainService
+from livereel.control.indexes import IndexService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
+from livereel.control.plans import PlanService
 from livereel.control.recording import Recording
 from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
@@ -35,6 +38,9 @@ class ApiServices:
     callbacks: CallbackService
     messages: MessageService
     contents: ContentService
+    indexes: IndexService
+    plans: PlanService
+    buckets: BucketService
     snapshots: SnapshotService
     streams: StreamService
     url_guard: UrlGuardService

@@ -23,6 +23,11 @@ PREFIX_VARIABLES = frozenset(
 )
 TS_PREFIX_VARIABLES = PREFIX_VARIABLES | {"file_end_time", "file_end_time_unix", "ts_sequence_number"}
 
+INDEX_VARIABLES = frozenset(
+    {"publish_domain", "app", "stream", "start_time", "end_time", "start_time_unix", "end_time_unix"}
+)
+DEFAULT_INDEX_OBJECT = "Index/{publish_domain}/{app}/{stream}/{stream}-{start_time}-{end_time}"  # spec section 5
+
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 # Lone surrogates come out of JSON and have no encoding.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
@@ -32,12 +37,7 @@ EXTENSIONS = {RecordFormat.HLS: ".m3u8", RecordFormat.FLV: ".flv", RecordFormat.
 
 def check_prefix(prefix: str, *, slice_name: bool = False) -> str:
     """Return a `record_prefix` (or, with `slice_name`, a `record_ts_prefix`) if it is usable; raises InvalidName."""
-    known = TS_PREFIX_VARIABLES if slice_name else PREFIX_VARIABLES
-    unknown = sorted(set(_VARIABLE.findall(prefix)) - known)
-    if unknown:
-        raise InvalidName(f"unknown variable {{{unknown[0]}}}; known are {', '.join(sorted(known))}")
-    if "{" in (rest := _VARIABLE.sub("", prefix)) or "}" in rest:
-        raise InvalidName("a brace in a prefix must belong to a variable such as {stream}")
+    _check_variables(prefix, TS_PREFIX_VARIABLES if slice_name else PREFIX_VARIABLES)
     if not prefix or prefix.endswith("/"):
         raise InvalidName("a prefix must end in a file name")
     if slice_name and "/" in prefix:
@@ -127,10 +127,46 @@ def without_collision(object_key: str, job_id: str) -> str:
     return check_object_key(f"{directory}/{unique}" if directory else unique)
 
 
+def index_key(key: StreamKey, target: str, *, started_at: float, ended_at: float) -> str:
+    """The object key of a `record/indexes` playlist: `target` expanded, with `.m3u8` at its end; raises InvalidName."""
+    _check_variables(target, INDEX_VARIABLES)
+    variables = {
+        "publish_domain": key.domain,
+        "app": key.app,
+        "stream": key.stream,
+        "start_time": format_time(started_at),
+        "end_time": format_time(ended_at),
+        "start_time_unix": str(int(started_at)),
+        "end_time_unix": str(int(ended_at)),
+    }
+    extension = EXTENSIONS[RecordFormat.HLS]
+    *directories, name = _expand(target, variables).removesuffix(extension).split("/")
+    if not name:
+        raise InvalidName("object must end in a file name")
+    return check_object_key("/".join([*map(_fitted, directories), _fitted(name) + extension]))
+
+
+def relative_key(object_key: str, directory: str) -> str:
+    """How to get from `directory` (of a bucket, empty for its root) to an object in it: `../../x.ts`."""
+    path, start = object_key.split("/"), directory.split("/") if directory else []
+    common = 0
+    while common < min(len(path) - 1, len(start)) and path[common] == start[common]:
+        common += 1
+    return "/".join([".."] * (len(start) - common) + path[common:])
+
+
 def join_root(root: str, rest: str) -> str:
     """`obs_addr.object` + key; the root may or may not end in '/'; leading slashes of either are dropped."""
     root = root.strip("/")
     return f"{root}/{rest.lstrip('/')}" if root else rest.lstrip("/")
+
+
+def _check_variables(text: str, known: frozenset[str]) -> None:
+    unknown = sorted(set(_VARIABLE.findall(text)) - known)
+    if unknown:
+        raise InvalidName(f"unknown variable {{{unknown[0]}}}; known are {', '.join(sorted(known))}")
+    if "{" in (rest := _VARIABLE.sub("", text)) or "}" in rest:
+        raise InvalidName("a brace in a prefix must belong to a variable such as {stream}")
 
 
 def _fitted(component: str) -> str:

@@ -18,16 +18,20 @@ from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.local import LocalCluster
 from livereel.cluster.port import Answer, Command
+from livereel.control.buckets import BucketService
 from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
 from livereel.control.domains import DomainService
+from livereel.control.indexes import IndexService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
+from livereel.control.plans import PlanService
 from livereel.control.recording import Recording
 from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
 from livereel.control.url_guard import UrlGuardService
+from livereel.domain.keys import StreamKey
 from livereel.iam.secrets import open_key_file
 from livereel.iam.service import Iam, NewAccessKey
 from livereel.iam.signature import SignedRequest, sign
@@ -47,6 +51,10 @@ class Owner:
         self.commands: list[Command] = []
         self.refusal: Exception | None = None
         self.delay = 0.0
+        self.ended_plans: list[tuple[StreamKey, str]] = []
+
+    async def end_planned(self, key: StreamKey, plan_id: str) -> None:
+        self.ended_plans.append((key, plan_id))
 
     async def __call__(self, command: Command) -> Answer:
         self.commands.append(command)
@@ -153,6 +161,15 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         callbacks=CallbackService(catalogue, clock, lambda: uuid4().hex),
         messages=MessageService(catalogue, clock, lambda: woken.append(None)),
         contents=ContentService(catalogue),
+        indexes=IndexService(catalogue, stores, clock),
+        plans=PlanService(
+            catalogue,
+            clock,
+            lambda: uuid4().hex,
+            end_planned=owner.end_planned,
+            wake_planner=lambda: woken.append(None),
+        ),
+        buckets=BucketService(catalogue, stores),
         snapshots=SnapshotService(catalogue, stores),
         streams=StreamService(catalogue, registry, cluster, clock),
         url_guard=UrlGuardService(catalogue, clock),

@@ -34,6 +34,10 @@ class UnsupportedMediaType(errors.LivereelError):
     """A body that is not JSON."""
 
 
+class ApiNotSupported(errors.LivereelError):
+    """An operation of an old edition of the API that this one replaced."""
+
+
 class LinkRefused(errors.LivereelError):
     """A download link that is not signed by this server, was altered, or has expired."""
 
@@ -60,6 +64,7 @@ WIRE: dict[type[errors.LivereelError], Wire] = {
     errors.ResourceExists: Wire(400, "LIVE.103011018", "Resource already exists."),
     errors.DomainLimitReached: Wire(400, "LIVE.103011020", "Maximum number of domain names reached."),
     errors.DomainNotOff: Wire(400, "LIVE.103011022", "Operation not allowed in the current state."),
+    ApiNotSupported: Wire(400, "LIVE.100011006", "The API is not supported in this version."),
     UnsupportedMediaType: Wire(400, "LIVE.100011012", "Unsupported media type."),
     errors.ProjectMismatch: Wire(401, "LIVE.100011015", "Project ID verification failed."),
     errors.AuthenticationFailed: Wire(401, "APIGW.0301", "Incorrect IAM authentication information"),

@@ -5,7 +5,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from livereel.api.huawei import callbacks, domain_settings, messages, replies, requests, snapshots, streams
+from livereel.api.huawei import (
+    buckets,
+    callbacks,
+    domain_settings,
+    indexes,
+    legacy,
+    messages,
+    plans,
+    replies,
+    requests,
+    snapshots,
+    streams,
+)
 from livereel.api.services import ApiServices
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import NotificationConfig
@@ -24,6 +36,10 @@ def router(services: ApiServices) -> APIRouter:
     callbacks.add(routes, services)
     messages.add(routes, services)
     streams.add(routes, services)
+    plans.add(routes, services)
+    indexes.add(routes, services)
+    buckets.add(routes, services)
+    legacy.add(routes)
     domain_settings.add(routes, services)
     snapshots.add(routes, services)
     return routes

@@ -21,7 +21,7 @@ class Slice(NamedTuple):
 class Playlist:
     """The text of a playlist that only ever grows at its end."""
 
-    def __init__(self, slice_duration: int) -> None:
+    def __init__(self, slice_duration: int = 1) -> None:
         # RFC 8216 section 6.2.1: the target must not change. It is fixed by the configured duration as long as key
         # frames come at least that often; with rarer ones the first slice shows it.
         self._target = slice_duration
