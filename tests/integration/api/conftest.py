@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from huaweicloudsdklive.v1 import LiveClient
 
 from livereel.api.app import ApiServices, create_app
 from livereel.api.server import ApiServer
@@ -40,7 +41,8 @@ from livereel.storage.buckets import LocalStores
 from livereel.storage.urls import DownloadUrls
 from livereel.streams.registry import StreamRegistry
 
-REGION = "livereel-1"
+from .sdk import REGION, make_client
+
 HOSTNAME = "live-rec-01"
 
 
@@ -188,3 +190,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         yield Api(services, url, key, owner, catalogue, registry, iam, store, client, clock, woken, problems)
     await server.stop()
     await catalogue.close()
+
+
+@pytest.fixture
+def sdk(api: Api) -> LiveClient:
+    """The unmodified official SDK against the server."""
+    return make_client(api.url, api.key)

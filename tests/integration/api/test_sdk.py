@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
-from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
-from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkcore.region.region import Region
 from huaweicloudsdklive.v1 import CallbackUrl as NotificationBody
 from huaweicloudsdklive.v1 import (
-    CreateDomainRequest,
     CreateRecordRuleRequest,
     DecoupledLiveDomainInfo,
     DefaultRecordConfig,
@@ -24,7 +21,6 @@ from huaweicloudsdklive.v1 import (
     ListRecordContentsRequest,
     ListRecordRulesRequest,
     LiveClient,
-    LiveDomainCreateReq,
     LiveDomainModifyReq,
     RecordControlInfo,
     RecordObsFileAddr,
@@ -40,43 +36,10 @@ from huaweicloudsdklive.v1 import (
 from livereel.domain.errors import StreamNotLive, TaskExists
 
 from .conftest import HOSTNAME, REGION, Api
-
-DOMAIN = "push.example.com"
+from .sdk import DOMAIN, make_domain, refusal, run
 
 # Without python-dateutil the SDK leaves times as text and says so with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore:Unable to convert string:ImportWarning")
-
-
-def http_config() -> HttpConfig:
-    return HttpConfig(ignore_ssl_verification=True)
-
-
-@pytest.fixture
-def sdk(api: Api) -> LiveClient:
-    credentials = BasicCredentials(api.key.access, api.key.secret, api.key.project_id)
-    return (
-        LiveClient.new_builder()
-        .with_http_config(http_config())
-        .with_credentials(credentials)
-        .with_endpoint(api.url)
-        .build()
-    )
-
-
-async def run(call: Any, request: Any) -> Any:
-    """The SDK blocks; the server runs in our loop."""
-    return await asyncio.to_thread(call, request)
-
-
-async def refusal(call: Any, request: Any) -> ClientRequestException:
-    with pytest.raises(ClientRequestException) as caught:
-        await run(call, request)
-    return caught.value
-
-
-async def make_domain(sdk: LiveClient) -> None:
-    body = LiveDomainCreateReq(domain=DOMAIN, domain_type="push", region=REGION)
-    await run(sdk.create_domain, CreateDomainRequest(body=body))
 
 
 def rule_request(record_type: str | None = "COMMAND_RECORD", **more: Any) -> RecordRuleRequest:
