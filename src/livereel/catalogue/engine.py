@@ -22,6 +22,9 @@ SQLITE_READERS = 4
 # Ordinary transactions last milliseconds; a queue of half a minute means that the database is stuck.
 POOL_TIMEOUT = 30.0
 POSTGRES_CONNECTIONS = 10
+# PostgreSQL's own 4.0 is for spinning disks. With it counting 100 000 record files of a domain reads the table (60 ms)
+# instead of an index that is in memory (30 ms).
+POSTGRES_RANDOM_PAGE_COST = 1.1
 
 
 async def open_catalogue(url: str) -> Catalogue:
@@ -114,6 +117,16 @@ def _postgres_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         pool_timeout=POOL_TIMEOUT,
         pool_pre_ping=True,  # a restarted server or a proxy may have dropped idle connections
     )
+
+    def on_connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        del record
+        cursor = connection.cursor()
+        # A statement and not a start-up option: connection poolers refuse options they do not know.
+        cursor.execute(f"SET random_page_cost = {POSTGRES_RANDOM_PAGE_COST}")
+        cursor.close()
+        connection.commit()
+
+    event.listen(writers.sync_engine, "connect", on_connect)
     # The same pool; a snapshot, so that the total and the items of a page belong together as they do on SQLite.
     readers = writers.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return writers, readers

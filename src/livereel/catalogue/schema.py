@@ -19,8 +19,11 @@ _MIGRATION_LOCK = int.from_bytes(b"livereel", "big")
 _one_at_a_time = threading.Lock()
 
 
-def upgrade(connection: Connection) -> None:
-    """Apply the missing steps in the transaction of `connection`; raises CatalogueError for a newer schema. Blocks."""
+def upgrade(connection: Connection, *, to: str = "head") -> None:
+    """Apply the missing steps, up to the step `to`, in the transaction of `connection`. Blocks.
+
+    Raises CatalogueError for a newer schema.
+    """
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -29,7 +32,7 @@ def upgrade(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         _refuse_newer(connection, ScriptDirectory.from_config(config))
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
