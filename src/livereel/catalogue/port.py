@@ -84,9 +84,10 @@ class Domains(Protocol):
     async def list(self, project_id: str) -> list[LiveDomain]: ...
     async def update(self, domain: LiveDomain) -> None: ...
     async def delete(self, name: str) -> bool:
-        """Delete a domain and its settings: notifications, callbacks, mappings, key chain, blocks, snapshots.
+        """Delete a domain with its templates, notifications, callbacks, mappings, key chain, blocks and snapshots.
 
-        Whoever takes the name next, perhaps in another project, must not inherit them. Templates stay.
+        Whoever takes the name next, perhaps in another project, must not inherit them. What was recorded, plans and
+        pull tasks stay.
         """
         ...
 

@@ -2,7 +2,8 @@
 
 Times are Unix seconds in doubles (UTC), as in the domain. Names are stored as given and compared byte by byte.
 Foreign keys tie the parts of one thing together (user and its credentials, task and its files, message and its
-deliveries); between things the ids are only names, so that deleting a template or a domain leaves history readable.
+deliveries); between things the ids are only names, so that deleting a template or a domain leaves history readable:
+a task keeps the template that it began with.
 A change here needs a migration: a test compares the two.
 """
 

@@ -17,7 +17,7 @@ from livereel.domain.tenancy import (
     KeyChain,
     LiveDomain,
 )
-from tests.integration.catalogue.nouns import KEY, NOW, PROJECT, make_callback, make_snapshot
+from tests.integration.catalogue.nouns import KEY, NOW, PROJECT, make_callback, make_snapshot, make_template
 
 OTHER_PROJECT = "f" * 32
 MAPPING = DomainMapping("play.example.com", KEY.domain, PROJECT)
@@ -124,6 +124,7 @@ async def test_the_next_owner_of_a_domain_inherits_nothing(catalogue: Catalogue)
     async with catalogue.write() as uow:
         for one in (domain, pull):
             await uow.domains.add(one)
+        await uow.templates.add(make_template())
         await uow.notifications.put(NotificationConfig(KEY.domain, "https://example.org/a"))
         await uow.callbacks.add(make_callback())
         await uow.domain_mappings.add(MAPPING)
@@ -134,6 +135,7 @@ async def test_the_next_owner_of_a_domain_inherits_nothing(catalogue: Catalogue)
         assert await uow.domains.get(KEY.domain) == domain
         assert await uow.domains.delete(KEY.domain)
     async with catalogue.read() as uow:
+        assert await uow.templates.for_domain(KEY.domain) == []
         assert await uow.notifications.get(KEY.domain) is None
         assert await uow.callbacks.by_domain(KEY.domain) is None
         assert await uow.domain_mappings.for_pull(pull.name) is None

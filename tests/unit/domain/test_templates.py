@@ -79,6 +79,20 @@ def test_a_template_needs_a_format_and_good_names() -> None:
             make(**wrong)
 
 
+def test_armed_and_pre_roll_belong_to_commands() -> None:
+    command = make()
+    assert not command.armed
+    assert replace(command, armed=True, pre_roll=60.0).pre_roll == 60.0
+    for wrong in (-0.1, 60.1, float("nan")):
+        with pytest.raises(InvalidParameter, match="pre_roll must be 0 to 60 seconds"):
+            replace(command, pre_roll=wrong)
+    for record_type in set(RecordType) - {RecordType.COMMAND}:
+        assert replace(command, record_type=record_type)
+        for ours in ({"armed": True}, {"pre_roll": 1.0}):
+            with pytest.raises(InvalidParameter, match="COMMAND_RECORD only"):
+                replace(command, record_type=record_type, **ours)
+
+
 @pytest.mark.parametrize("record_format", RecordFormat)
 def test_default_prefixes_are_usable(record_format: RecordFormat) -> None:
     assert check_prefix(default_prefix(record_format)) == default_prefix(record_format)

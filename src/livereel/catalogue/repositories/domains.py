@@ -20,6 +20,7 @@ from livereel.domain.tenancy import (
 
 # What goes with a domain when it is deleted.
 _SETTINGS = (
+    tables.templates.c.domain,
     tables.notifications.c.domain,
     tables.callbacks.c.domain,
     tables.domain_mappings.c.pull_domain,
