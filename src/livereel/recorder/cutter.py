@@ -4,11 +4,12 @@ Files begin with a key frame (without video: with any audio frame). The frame th
 is not in file N. Packets come in order of time, so audio is cut by time too.
 """
 
+from collections.abc import Callable
 from enum import Enum, StrEnum, auto
 
 from livereel.domain.media import AudioTrack, VideoTrack
 from livereel.domain.templates import MERGE_FOREVER
-from livereel.recorder.packets import Packet
+from livereel.recorder.packets import Packet, Tracks
 
 
 class Verdict(Enum):
@@ -44,10 +45,10 @@ class Cutter:
         self.reason = CutReason.END  # why the latest OPEN or CLOSE ended a file
         self.merged = False  # the packet just judged is the first of a publish that goes into the open file
 
-    def opened(self, packet: Packet, video: VideoTrack | None, audio: AudioTrack | None) -> None:
+    def opened(self, packet: Packet, tracks: Tracks) -> None:
         """A file with these tracks was begun with `packet`."""
         self.is_open = True
-        self.video, self.audio = video, audio
+        self.video, self.audio = tracks
         self._start = packet.dts
         self._publish = packet.publish
         self._parameters_changed = False
@@ -56,10 +57,11 @@ class Cutter:
         """The open file was ended."""
         self.is_open = False
 
-    def judge(self, packet: Packet, opens: bool, publish_gap: float) -> Verdict:
+    def judge(self, packet: Packet, opens: bool, publish_gap: float, tracks: Callable[[Packet], Tracks]) -> Verdict:
         """What to do with `packet`; the answer OPEN is followed by `opened`, CLOSE by `closed`.
 
-        `opens`: a file may begin with it. `publish_gap`: seconds of wall time between its publish and the one before.
+        `opens`: a file may begin with it, and `tracks` tells what it would hold. `publish_gap`: seconds of wall time
+        between the packet's publish and the one before.
         """
         self.merged = False
         if not self.is_open:
@@ -70,6 +72,8 @@ class Cutter:
                 return Verdict.OPEN if opens else Verdict.CLOSE
             self._publish = packet.publish
             self.merged = True
+            if opens and not self._same(tracks(packet)):
+                self._parameters_changed = True
         mine = self.video if packet.is_video else self.audio
         fits = packet.track is mine or self._adopt(packet, mine)
         if opens:
@@ -84,10 +88,13 @@ class Cutter:
     def _merges(self, gap: float) -> bool:
         return self._merge_window == MERGE_FOREVER or gap <= self._merge_window > 0
 
+    def _same(self, tracks: Tracks) -> bool:
+        return _alike(self.video, tracks.video) and _alike(self.audio, tracks.audio)
+
     def _adopt(self, packet: Packet, mine: VideoTrack | AudioTrack | None) -> bool:
         """Whether a packet of another track object fits all the same; if not, the next opener begins a new file."""
         track = packet.track
-        if mine is not None and mine.codec is track.codec and mine.header == track.header:
+        if _alike(mine, track):
             if isinstance(track, VideoTrack):
                 self.video = track
             else:
@@ -95,3 +102,10 @@ class Cutter:
             return True
         self._parameters_changed = True
         return False
+
+
+def _alike(one: VideoTrack | AudioTrack | None, other: VideoTrack | AudioTrack | None) -> bool:
+    """Whether frames of both can go into one file."""
+    if one is None or other is None:
+        return one is other
+    return one.codec is other.codec and one.header == other.header

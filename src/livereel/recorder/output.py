@@ -29,8 +29,8 @@ from livereel.recorder.muxing.flv import FlvWriter
 from livereel.recorder.muxing.hls import HlsWriter
 from livereel.recorder.muxing.mp4 import Mp4Writer
 from livereel.recorder.muxing.playlist import Slice
-from livereel.recorder.muxing.port import BadPacket, CannotMux, FileWriter, Tracks, Written
-from livereel.recorder.packets import Packet
+from livereel.recorder.muxing.port import BadPacket, CannotMux, FileWriter, Written
+from livereel.recorder.packets import Packet, Tracks
 from livereel.recorder.reader import TaskReader
 from livereel.recorder.stats import FileStats
 
@@ -82,7 +82,7 @@ class Output:
             if not opens or packet.position < self._not_before:
                 return
             self._not_before = None
-        verdict = self._cutter.judge(packet, opens, self._reader.publish_gap)
+        verdict = self._cutter.judge(packet, opens, self._reader.publish_gap, self._tracks)
         if verdict is Verdict.WRITE:
             if self._cutter.merged:
                 self._stats.gap(self._stats.high, self._reader.publish_gap * 1000, "interruption")
@@ -130,8 +130,8 @@ class Output:
             self._stats.wrote(packet, dts)
 
     def _open(self, packet: Packet) -> None:
-        video, audio = self._tracks(packet)
-        self._cutter.opened(packet, video, audio)
+        tracks = self._tracks(packet)
+        self._cutter.opened(packet, tracks)
         self._start = packet.dts
         self._stats = FileStats()
         self._publish = packet.publish
@@ -146,12 +146,12 @@ class Output:
                 start=start or packet.position,
                 started_at=self._started_at,
                 checkpoint=state | {"not_before": list(packet.position)},
-                width=video.width if video is not None else 0,
-                height=video.height if video is not None else 0,
+                width=tracks.video.width if tracks.video is not None else 0,
+                height=tracks.video.height if tracks.video is not None else 0,
             )
         )
         try:
-            self._writer = self._make_writer(Tracks(video, audio))
+            self._writer = self._make_writer(tracks)
         except CannotMux as error:
             self._fail(str(error))
         except OSError as error:
@@ -159,11 +159,11 @@ class Output:
         else:
             self._write(packet)
 
-    def _tracks(self, packet: Packet) -> tuple[VideoTrack | None, AudioTrack | None]:
-        """What the file that `packet` opens will hold."""
+    def _tracks(self, packet: Packet) -> Tracks:
+        """What a file that `packet` opens will hold."""
         if packet.is_video:
-            return cast(VideoTrack, packet.track), cast("AudioTrack | None", self._reader.track(TAG_AUDIO))
-        return cast("VideoTrack | None", self._reader.track(TAG_VIDEO)), cast(AudioTrack, packet.track)
+            return Tracks(cast(VideoTrack, packet.track), cast("AudioTrack | None", self._reader.track(TAG_AUDIO)))
+        return Tracks(cast("VideoTrack | None", self._reader.track(TAG_VIDEO)), cast(AudioTrack, packet.track))
 
     def _make_writer(self, tracks: Tracks) -> FileWriter:
         directory = self._spec.work_dir / self._spec.task_id / self._job_id

@@ -40,6 +40,13 @@ class Packet(NamedTuple):
         return self.kind == TAG_VIDEO
 
 
+class Tracks(NamedTuple):
+    """What a file holds; one of the two may be missing."""
+
+    video: VideoTrack | None
+    audio: AudioTrack | None
+
+
 class _Queue:
     """The packets of one track that wait. `last` is the newest time ever queued, None before the first."""
 

@@ -22,7 +22,7 @@ from livereel.domain.recordings import SpoolPosition
 from livereel.domain.timeline import RepairKind, Timeline
 from livereel.flv import tracks
 from livereel.flv.codecs import parse_audio, parse_video
-from livereel.flv.marks import BEGIN, Mark, is_mark, parse_mark
+from livereel.flv.marks import BEGIN, TAKEOVER, Mark, is_mark, parse_mark
 from livereel.flv.script import parse_script
 from livereel.flv.tags import FlvError
 from livereel.recorder.packets import Interleaver, Packet
@@ -84,7 +84,7 @@ class TaskReader:
                 return
             yield from self._end_restoring()
         mark = parse_mark(tag) if tag.kind == TAG_SCRIPT and is_mark(tag) else None
-        if mark is not None and str(mark.reason) == BEGIN:
+        if mark is not None and mark.reason in (BEGIN, TAKEOVER):
             self._interleaver.flush()
             yield from self._drain()  # with the state of the publish that is over
             self._begin(mark)

@@ -45,9 +45,11 @@ class TaskRecorder:
         else:
             self._reader = TaskReader()
         self._tail = SpoolTail(spec.spool_dir, spec.task_id, start)
+        # HLS first: its events need not wait for the hash of a large file.
+        names = sorted(spec.formats, key=lambda name: name is not RecordFormat.HLS)
         self._outputs = [
             Output(spec, name, reader=self._reader, emit=self._emit, hasher=hasher, resume=resumes.get(name))
-            for name in spec.formats
+            for name in names
         ]
         self._end: SpoolPosition | None = None
         self._interruption: tuple[SpoolPosition, frozenset[RecordFormat]] | None = None

@@ -1,7 +1,7 @@
 """The worker process: one thread that tails the spools of its tasks and muxes them. Started by the supervisor.
 
 Commands come in on stdin, events go out on stdout, one JSON object per line; the log goes to stderr. The process ends
-when stdin is closed. A second thread hashes finished files.
+when stdin is closed. Two more threads hash finished files.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class Worker:
         self._tasks: dict[str, TaskRecorder] = {}
         self._due: dict[str, float] = {}
         self._rest = b""
-        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        self._hasher = ThreadPoolExecutor(2, thread_name_prefix="hash")
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
 

@@ -48,14 +48,14 @@ class Spool:
         media = [tag for tag in tags if not is_header(tag)]
         times = [tag.timestamp for tag in arrived or tags if not is_header(tag)]
         marked = -1e9
-        data = b""
+        data = bytearray()
         for number, tag in enumerate(media):
             now = wall + (times[number] - times[0]) % (1 << 32) / 1000
             key = tag.kind == TAG_VIDEO and is_video_keyframe(tag.payload)
             if number == 0 or (key and len(data) > segment_bytes):
                 if data:
                     self._append_segment(data)
-                data = FLV_HEADER + encode_tag(encode_mark(now, name, "begin" if number == 0 else "segment"))
+                data = bytearray(FLV_HEADER + encode_tag(encode_mark(now, name, "begin" if number == 0 else "segment")))
                 data += encode_tags(header._replace(timestamp=tag.timestamp) for header in headers)
                 marked = now
             elif key and now - marked > 5:
@@ -70,7 +70,7 @@ class Spool:
         last = segments(self.task_dir)[-1]
         return SpoolPosition(last, segment_path(self.task_dir, last).stat().st_size)
 
-    def _append_segment(self, data: bytes) -> None:
+    def _append_segment(self, data: bytes | bytearray) -> None:
         segment_path(self.task_dir, len(segments(self.task_dir)) + 1).write_bytes(data)
 
 

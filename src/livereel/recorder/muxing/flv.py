@@ -13,8 +13,8 @@ from livereel.amf.values import Value
 from livereel.domain.media import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, AudioCodec, Tag, VideoCodec
 from livereel.flv.script import encode_script
 from livereel.flv.tags import FLV_HEADER, TAG_OVERHEAD, encode_tag, encode_tags
-from livereel.recorder.muxing.port import BadPacket, Tracks, Written
-from livereel.recorder.packets import Packet
+from livereel.recorder.muxing.port import BadPacket, Written
+from livereel.recorder.packets import Packet, Tracks
 
 #: Key frames in the index. When there are more, every second one is left out: 400 entries take 7 KiB, stay under the
 #: 1000 values that careful readers accept (ours among them), and are one a minute in a file of six hours.

@@ -11,9 +11,9 @@ from typing import Final
 
 from livereel.domain.media import AudioCodec, VideoCodec
 from livereel.recorder.muxing.playlist import Playlist, Slice, count_slices
-from livereel.recorder.muxing.port import BadPacket, CannotMux, Tracks, Written
+from livereel.recorder.muxing.port import BadPacket, CannotMux, Written
 from livereel.recorder.muxing.ts import Continuity, TsSlice
-from livereel.recorder.packets import Packet
+from livereel.recorder.packets import Packet, Tracks
 
 PLAYLIST_NAME: Final = "recording.m3u8"
 _WORKING_NAME: Final = "slice.part"

@@ -7,9 +7,9 @@ import av
 from av.container import OutputContainer
 
 from livereel.domain.media import TAG_AUDIO, TAG_VIDEO
-from livereel.recorder.muxing.port import BadPacket, Tracks
+from livereel.recorder.muxing.port import BadPacket
 from livereel.recorder.muxing.template import MILLISECONDS, add_streams
-from livereel.recorder.packets import Packet
+from livereel.recorder.packets import Packet, Tracks
 
 # Packets arrive sorted, so a muxer need not hold one track back for the other for long (microseconds).
 _MAX_INTERLEAVE = "1000000"

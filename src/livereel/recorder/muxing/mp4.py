@@ -10,8 +10,8 @@ from typing import Final
 
 from livereel.domain.media import AudioCodec, VideoCodec
 from livereel.recorder.muxing.libav import Muxer
-from livereel.recorder.muxing.port import BadPacket, CannotMux, Tracks, Written
-from livereel.recorder.packets import Packet
+from livereel.recorder.muxing.port import BadPacket, CannotMux, Written
+from livereel.recorder.packets import Packet, Tracks
 
 # A dead process loses at most this much of the file (the spool has it all the same).
 _FRAGMENT_MICROSECONDS: Final = "2000000"

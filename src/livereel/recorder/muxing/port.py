@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from livereel.domain.media import AudioTrack, VideoTrack
 from livereel.recorder.packets import Packet
 
 
@@ -14,13 +13,6 @@ class CannotMux(Exception):
 
 class BadPacket(Exception):
     """The muxer refused one packet; it can go on with the next."""
-
-
-class Tracks(NamedTuple):
-    """What goes into a file; one of the two may be missing."""
-
-    video: VideoTrack | None
-    audio: AudioTrack | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from av.video.stream import VideoStream
 from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, AudioCodec, AudioTrack, Tag, VideoCodec, VideoTrack
 from livereel.flv.codecs import parse_audio, parse_video
 from livereel.flv.tags import FLV_HEADER, encode_tags
-from livereel.recorder.muxing.port import CannotMux, Tracks
+from livereel.recorder.muxing.port import CannotMux
+from livereel.recorder.packets import Tracks
 
 MILLISECONDS: Final = Fraction(1, 1000)
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from livereel.recorder.muxing.libav import Muxer
-from livereel.recorder.muxing.port import Tracks
-from livereel.recorder.packets import Packet
+from livereel.recorder.packets import Packet, Tracks
 
 _TS_PACKET: Final = 188
 _BUFFER_BYTES: Final = _TS_PACKET * 512
