@@ -269,7 +269,7 @@ class Owner:
         self, project_id: str, key: StreamKey, template: Template, options: StartOptions, plan: PlanTask | None = None
     ) -> Task:
         now = self._clock.now()
-        armed = options.armed or template.armed
+        armed = plan is None and (options.armed or template.armed)
         deadline = plan.end_at if plan is not None else now + options.limit if armed else None
         return Task(
             id=self._new_id(),
@@ -281,7 +281,7 @@ class Owner:
             node=self._node,
             started_at=now,
             armed=armed,
-            pre_roll=max(options.pre_roll, template.pre_roll),
+            pre_roll=max(options.pre_roll, template.pre_roll) if plan is None else 0.0,
             deadline=deadline,
             plan_id=plan.id if plan is not None else None,
         )

@@ -94,7 +94,7 @@ Filter = Annotated[str | None, BeforeValidator(empty_is_absent)]
 Offset = Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=OFFSET_MAX)]
 Limit = Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=LIMIT_MAX)]
 
-# PLAN_RECORD and ON_DEMAND_RECORD are known to old clients; no template of ours has them.
+# ON_DEMAND_RECORD is known to old clients; no template of ours has it.
 AnyRecordType = Literal["CONTINUOUS_RECORD", "COMMAND_RECORD", "PLAN_RECORD", "ON_DEMAND_RECORD"]
 
 
@@ -302,7 +302,7 @@ def _record_type(given: str | None) -> RecordType:
         return RecordType.CONTINUOUS
     if not is_recorded(given):
         raise InvalidParameter(
-            f"record_type (body): {given} is not supported; use {RecordType.CONTINUOUS} or {RecordType.COMMAND}"
+            f"record_type (body): {given} is not supported; use {', '.join(sorted(TEMPLATE_RECORD_TYPES))}"
         )
     return RecordType(given)
 
