@@ -1,7 +1,7 @@
 """HLS media playlists (RFC 8216): EVENT while the file grows, VOD with an end when it is complete."""
 
 from datetime import UTC, datetime
-from math import ceil
+from math import floor
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -32,7 +32,7 @@ class Playlist:
 
         `discontinuity`: its timestamps do not go on from those of the slice before.
         """
-        self._target = max(self._target, ceil(duration - 0.5))
+        self._target = max(self._target, floor(duration + 0.5))
         moment = datetime.fromtimestamp(started_at, UTC).isoformat(timespec="milliseconds")
         self._body.append(
             ("#EXT-X-DISCONTINUITY\n" if discontinuity else "")
