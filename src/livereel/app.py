@@ -21,6 +21,8 @@ from livereel.api.limits import RateLimits
 from livereel.api.server import ApiServer
 from livereel.api.services import ApiServices
 from livereel.callbacks.dispatcher import Dispatcher, DispatcherConfig
+from livereel.callbacks.guard import TargetGuard
+from livereel.callbacks.sender import Sender
 from livereel.callbacks.targets import Targets
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
@@ -35,6 +37,7 @@ from livereel.control.finishing import Finishing
 from livereel.control.indexes import IndexService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
+from livereel.control.on_demand import OnDemand
 from livereel.control.owner import Owner
 from livereel.control.pictures import SnapshotTaker
 from livereel.control.planner import Planner
@@ -185,6 +188,11 @@ class Server:
             default_domain=settings.rtmp.default_domain,
             wake_dispatcher=dispatcher.notify,
         )
+        sender = Sender(TargetGuard(settings.callbacks.allow_private), settings.callbacks.on_demand_timeout)
+        self._stack.push_async_callback(sender.close)
+        owner.decide_on_demand = OnDemand(
+            catalogue, sender, clock, _new_id, record_on_failure=settings.callbacks.on_demand_failure == "record"
+        ).decide
         cluster.serve(commands.handler(owner, publishing))
         ingest = IngestServer(
             host=settings.rtmp.host,

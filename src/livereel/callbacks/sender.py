@@ -25,6 +25,7 @@ class Answer(NamedTuple):
     error: str | None
     duration: float  # seconds
     retry_after: float = 0.0  # seconds, as the receiver asked
+    content: bytes = b""  # beginning of the body of a success
 
 
 class Sender:
@@ -56,8 +57,8 @@ class Sender:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 status = response.status
                 if 200 <= status < 300:
-                    await _read(response, ANSWER_PATIENCE)
-                    return Answer(status, None, time.monotonic() - began)
+                    content = await _read(response, ANSWER_PATIENCE)
+                    return Answer(status, None, time.monotonic() - began, content=content)
                 excerpt = _printable(await _read(response, self._timeout))
                 error = f"answered {status}{_hint(status)}{f': {excerpt}' if excerpt else ''}"
                 return Answer(status, error, time.monotonic() - began, _retry_after(response))

@@ -6,7 +6,7 @@ It ends when the stream is detached; what follows (files, store, recording.json)
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +43,10 @@ from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
 
 log = structlog.get_logger()
+
+#: Seconds of a push kept until its recording begins, which may wait for the catalogue or the tenant's service: the
+#: longest that may take, and a group of pictures.
+BEGINNING_KEPT = 20.0
 
 
 @dataclass(slots=True)
@@ -109,6 +113,8 @@ class Owner:
         self._closing = False
         #: Reads what is in a publisher's socket now; set by the composition root, since ingest lies above.
         self.drain: Callable[[StreamKey], None] = lambda _key: None
+        #: Asks the tenant's service about a push of an ON_DEMAND template; gives the template to record by, or None.
+        self.decide_on_demand: Callable[[Stream, Template], Awaitable[Template | None]] = _never
         #: Told when a START, STOP, begin or end of a push is dealt with: a stream may be free for a plan now.
         self.on_change: Callable[[], None] = lambda: None
         finishing.on_task_failed = self._let_go
@@ -126,7 +132,7 @@ class Owner:
     def publish_began(self, stream: Stream, template: Template | None) -> None:
         """A stream is live. It goes on with a task that waits for it, or a CONTINUOUS template records it."""
         self._gone[stream.key] = asyncio.Event()
-        stream.keep(max(self._pre_roll_keep, template.pre_roll if template is not None else 0.0))
+        stream.keep(max(self._pre_roll_keep, _kept_for(template)))
         if not self._closing:
             self._new_pushes.add(stream.key)
             self._in_background(self._take_up(stream, template))
@@ -298,8 +304,12 @@ class Owner:
                     await self._end_interrupted(interrupted, EndReason.PUBLISH_DONE)
                 if (task := await self._armed.begin(key)) is not None:
                     await self._begin(task, stream, None)
-                elif template is not None and template.record_type is RecordType.CONTINUOUS:
-                    task = self._new_task(template.project_id, key, template, StartOptions())
+                    return
+                if template is not None and template.record_type is RecordType.ON_DEMAND:
+                    template = await self.decide_on_demand(stream, template)
+                if template is not None and template.record_type in (RecordType.CONTINUOUS, RecordType.ON_DEMAND):
+                    options = StartOptions(pre_roll=self._clock.now() - stream.publish.started_at)
+                    task = self._new_task(template.project_id, key, template, options)
                     await self._begin(await self._added(task), stream, None)
         except (StreamNotLive, TaskExists, BucketNotAuthorised) as refused:
             log.info("recording_not_begun", stream=str(key), reason=refused.detail)
@@ -627,6 +637,18 @@ async def _note_recording(uow: UnitOfWork, plan: PlanTask, task: Task) -> None:
     if current is None or current.stop_at is not None:
         raise ResourceNotFound(f"plan {plan.id} was stopped")
     await uow.plan_tasks.update(replace(current, recording_task_id=task.id))
+
+
+async def _never(_stream: Stream, _template: Template) -> Template | None:
+    return None
+
+
+def _kept_for(template: Template | None) -> float:
+    """Seconds of a new push that its template may want from before its recording begins."""
+    if template is None:
+        return 0.0
+    begins_with_the_push = template.record_type in (RecordType.CONTINUOUS, RecordType.ON_DEMAND)
+    return BEGINNING_KEPT if begins_with_the_push else template.pre_roll
 
 
 def _broke_at(task: Task) -> float:

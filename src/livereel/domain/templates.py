@@ -21,7 +21,7 @@ class RecordType(StrEnum):
 
 
 #: Types that templates may be given; the others are refused at the door.
-TEMPLATE_RECORD_TYPES = frozenset({RecordType.CONTINUOUS, RecordType.COMMAND, RecordType.PLAN})
+TEMPLATE_RECORD_TYPES = frozenset(RecordType)
 
 
 class RecordFormat(StrEnum):
