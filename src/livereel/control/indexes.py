@@ -101,9 +101,7 @@ async def _parts(uow: UnitOfWork, project_id: str, key: StreamKey, start: float,
         if of_file[file.job_id]
     ]
     if not parts:
-        raise InvalidParameter(
-            f"no ts info found: no slice of {key} was received and completed in that time"
-        )
+        raise InvalidParameter(f"no ts info found: no slice of {key} was received and completed in that time")
     return sorted(parts, key=lambda part: part.slices[0].started_at)
 
 

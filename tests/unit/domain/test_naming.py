@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from livereel.domain.errors import InvalidName
 from livereel.domain.keys import StreamKey
 from livereel.domain.naming import (
+    DEFAULT_INDEX_OBJECT,
     OBJECT_KEY_MAX_BYTES,
     PREFIX_VARIABLES,
     TS_PREFIX_VARIABLES,
@@ -17,7 +19,9 @@ from livereel.domain.naming import (
     check_prefix,
     file_key,
     format_time,
+    index_key,
     join_root,
+    relative_key,
     slice_name,
     without_collision,
 )
@@ -211,3 +215,28 @@ def test_object_keys(key: str) -> None:
 def test_a_taken_key_gets_a_tag_and_hls_a_directory(key: str, expected: str) -> None:
     assert without_collision(key, "9f1c2d3e-4a5b-4c6d-8e7f-001122334455") == expected
     assert without_collision(key, "00000000-4a5b-4c6d-8e7f-001122334455") != expected
+
+
+def test_index_key() -> None:
+    times = {"started_at": 1_784_614_528.9, "ended_at": 1_784_614_588.2}
+    default = "Index/push.example.com/live/cam01/cam01-20260721061528-20260721061628.m3u8"
+    assert index_key(KEY, DEFAULT_INDEX_OBJECT, **times) == default
+    assert index_key(KEY, "{stream}/{start_time_unix}-{end_time_unix}", **times) == "cam01/1784614528-1784614588.m3u8"
+    assert index_key(KEY, "show.m3u8", **times) == "show.m3u8"
+    long = index_key(replace(KEY, stream="s" * 512), DEFAULT_INDEX_OBJECT, **times)
+    assert max(len(part) for part in long.split("/")) <= 200
+
+
+@pytest.mark.parametrize(
+    "target", ["{file_start_time}", "a/../b", "/a", "a/", ".m3u8", "a{", "a\x00", "../a", "x/" * 600 + "x"]
+)
+def test_bad_index_keys(target: str) -> None:
+    with pytest.raises(InvalidName):
+        index_key(KEY, target, started_at=1.0, ended_at=2.0)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=5), st.lists(st.sampled_from("abc"), max_size=5))
+def test_relative_key(path: list[str], directory: list[str]) -> None:
+    key = "/".join([*path, "x.ts"])
+    relative = relative_key(key, "/".join(directory))
+    assert posixpath.normpath(posixpath.join("/", *directory, relative)) == f"/{key}"

@@ -1,6 +1,6 @@
 """obs/authority: which buckets may be recorded into (spec huawei-live-recording.md section 6)."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -11,7 +11,7 @@ from livereel.api.services import ApiServices
 
 class AuthorityBody(requests.Body):
     bucket: Annotated[requests.Text, Field(min_length=1, max_length=requests.TEXT_MAX)]
-    operation: Literal[0, 1]
+    operation: Annotated[int, Field(ge=0, le=1)]
 
 
 def add(routes: APIRouter, services: ApiServices) -> None:
