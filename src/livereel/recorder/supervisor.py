@@ -94,17 +94,17 @@ class RecorderSupervisor:
         self._workers = [_Worker(number, work_dir / f"worker-{number}.busy") for number in range(workers)]
         self._tasks: dict[str, _Task] = {}
         self._lives: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Start the worker processes. Tasks may be handed over before."""
-        self._stopping = False
+        self._stopping.clear()
         await asyncio.to_thread(self._work_dir.mkdir, parents=True, exist_ok=True)
         self._lives = [asyncio.create_task(self._live(worker)) for worker in self._workers]
 
     async def stop(self) -> None:
         """End the workers. Unfinished files stay unfinished; hand their tasks over again at the next start."""
-        self._stopping = True
+        self._stopping.set()
         for worker in self._workers:
             if worker.process is not None and worker.process.stdin is not None:
                 worker.process.stdin.close()
@@ -182,14 +182,16 @@ class RecorderSupervisor:
                 code = 1
                 log.error("worker_not_started", worker=worker.number, error=str(error))  # noqa: TRY400 - the reason is enough
             worker.process = None
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             metrics.worker_restarts.inc()
             blamed = self._blame(worker, code)
             log.error("worker_died", worker=worker.number, code=code, tasks=len(worker.tasks), blamed=blamed)
             if self._clock.monotonic() - born > HEALTHY_AFTER:
                 delay = RESTART_DELAY_FIRST
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+                return
             delay = min(delay * 2, RESTART_DELAY_LONGEST)
 
     async def _one_life(self, worker: _Worker) -> int:
@@ -204,7 +206,7 @@ class RecorderSupervisor:
         )
         worker.process = process
         try:
-            if self._stopping and process.stdin is not None:
+            if self._stopping.is_set() and process.stdin is not None:
                 process.stdin.close()
             for task in worker.tasks.values():
                 if not task.done:

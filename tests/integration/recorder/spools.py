@@ -39,10 +39,11 @@ class Spool:
         name: str = "p1",
         segment_bytes: int = 1 << 40,
         arrived: Sequence[Tag] | None = None,
+        mark: str = "begin",
     ) -> SpoolPosition:
         """Append one publish; new segments after `segment_bytes`. Gives the end of the spool.
 
-        Tags arrive when they are stamped, or when the tags of `arrived` are.
+        Tags arrive when they are stamped, or when the tags of `arrived` are. `mark` is the reason of the first mark.
         """
         headers = [tag for tag in tags if is_header(tag)]
         media = [tag for tag in tags if not is_header(tag)]
@@ -55,7 +56,7 @@ class Spool:
             if number == 0 or (key and len(data) > segment_bytes):
                 if data:
                     self._append_segment(data)
-                data = bytearray(FLV_HEADER + encode_tag(encode_mark(now, name, "begin" if number == 0 else "segment")))
+                data = bytearray(FLV_HEADER + encode_tag(encode_mark(now, name, mark if number == 0 else "segment")))
                 data += encode_tags(header._replace(timestamp=tag.timestamp) for header in headers)
                 marked = now
             elif key and now - marked > 5:
