@@ -118,10 +118,10 @@ def main() -> int:
 
 VARIANTS = {
     "every packet": ("--sweep", "60", "--low-water", "1"),
-    "mark 128 KiB, 1 s": ("--sweep", "1.0"),
+    "mark 128 KiB, 1 s": ("--sweep", "1.0", "--low-water", "131072"),
     "sweep 0.1 s": ("--sweep", "0.1", "--low-water", "0"),
-    "sweep 0.3 s": ("--low-water", "0"),
-    "both 0.3 s": (),
+    "sweep 0.3 s": ("--sweep", "0.3", "--low-water", "0"),
+    "both 0.3 s": ("--sweep", "0.3"),
     "both 0.5 s": ("--sweep", "0.5"),
 }
 

@@ -1,6 +1,6 @@
 """livereel's ingest and spool alone in a process: every publisher is admitted and recorded.
 
-    python -m bench.ingest.server --directory DIR [--port 0] [--sweep 0.3] [--low-water 131072] [--no-record]
+    python -m bench.ingest.server --directory DIR [--port 0] [--sweep 0.5] [--low-water 262144] [--no-record]
 
 Prints the port when it listens; on SIGTERM it stops in order and prints one line of JSON.
 """

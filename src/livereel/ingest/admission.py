@@ -3,16 +3,16 @@
 from typing import Protocol
 
 from livereel.rtmp.url import PublishTarget
-from livereel.streams.stream import Stream
+from livereel.streams.standby import Push
 
 
 class Admission(Protocol):
-    """Opens and closes streams for publishers."""
+    """Opens and closes pushes for publishers."""
 
-    async def admit(self, target: PublishTarget, client_ip: str, node_ip: str) -> Stream:
-        """The stream that takes what the publisher sends. Raises PublishRefused with what the encoder is told."""
+    async def admit(self, target: PublishTarget, client_ip: str, node_ip: str) -> Push:
+        """What takes what the publisher sends. Raises PublishRefused with what the encoder is told."""
         ...
 
-    async def ended(self, stream: Stream, reason: str) -> None:
-        """The publish is over and all its tags were fed. Called once for each admitted stream."""
+    async def ended(self, push: Push, reason: str) -> None:
+        """The publish is over and all its tags were fed. Called once for each admitted push."""
         ...

@@ -10,7 +10,7 @@ class IngestConfig:
     #: Open connections at most; more are closed at once.
     max_connections: int = 2000
     #: Seconds between two passes over all publishing sockets. Latency of the spool, and what CPU time is bought with.
-    sweep_interval: float = 0.3
+    sweep_interval: float = 0.5
     #: A publishing socket that holds this many bytes is read before its pass comes; so are one that was closed or
     #: reset and one whose window is nearly full. 0: never before its pass.
     low_water: int = 256 * 1024

@@ -30,12 +30,15 @@ from livereel.rtmp.events import Closed, Event, Media, PublishEnded, PublishRequ
 from livereel.rtmp.session import Session
 from livereel.rtmp.states import State
 from livereel.rtmp.url import PublishTarget
-from livereel.streams.stream import Stream
+from livereel.streams.standby import Push
 
 log = structlog.get_logger()
 
-#: One recv. Below malloc's mmap threshold of 128 KiB, so that the buffer is not mapped and zeroed for every call.
-READ_BYTES = 64 * 1024
+#: One recv: all that a usual stream sends between two passes, since each piece costs the demuxer a torn message. The
+#: buffer is allocated anew for each call, but only the part that is filled touches memory.
+READ_BYTES = 256 * 1024
+#: One recv before `publish`: what a publisher sends behind it without waiting stays in the kernel until it is admitted.
+OPENING_READ_BYTES = 4096
 #: Read in one visit at most: about 2 ms of demuxing, so that a sender faster than real time cannot hold the loop.
 VISIT_BYTES = 512 * 1024
 #: Seconds to deliver our last words and to wait until the peer hangs up. Closing earlier would send RST, which may
@@ -66,7 +69,7 @@ class Hub(Protocol):
         """Its socket wants to be read before the next pass."""
         ...
 
-    def unpublished(self, connection: "Connection", stream: Stream, reason: str) -> None:
+    def unpublished(self, connection: "Connection", stream: Push, reason: str) -> None:
         """Its stream has ended; all tags were fed."""
         ...
 
@@ -88,10 +91,11 @@ class Connection:
         clock: Clock,
     ) -> None:
         self.phase = Phase.OPENING
-        self.stream: Stream | None = None
+        self.stream: Push | None = None
         self.client_ip = _ip(sock.getpeername())
         self._node_ip = _ip(sock.getsockname())
         self._sock = sock
+        self._fd = sock.fileno()
         self._hub = hub
         self._admission = admission
         self._config = config
@@ -182,9 +186,10 @@ class Connection:
 
     def _read(self, limit: int) -> bool:
         phase = self.phase
+        size = READ_BYTES if phase is Phase.PUBLISHING else OPENING_READ_BYTES
         while limit > 0:
             try:
-                data = self._sock.recv(READ_BYTES)
+                data = self._sock.recv(size)
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError as error:
@@ -199,20 +204,19 @@ class Connection:
                 metrics.ingest_bytes.inc(len(data))
             self._act(self._session.receive(data, self._clock.monotonic()))
             limit -= len(data)
-            if self.phase is not phase or len(data) < READ_BYTES:
+            if self.phase is not phase or len(data) < size:
                 return False
         return True
 
     def _discard(self) -> None:
         try:
-            while data := self._sock.recv(READ_BYTES):
-                if len(data) < READ_BYTES:
-                    return
+            data = self._sock.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            pass
-        self._close()
+            data = b""
+        if not data:
+            self._close()
 
     # --- what the session says
 
@@ -241,7 +245,7 @@ class Connection:
         self._admitting = self._loop.create_task(self._ask(target))
 
     async def _ask(self, target: PublishTarget) -> None:
-        stream: Stream | None = None
+        stream: Push | None = None
         reason = ""
         try:
             stream = await self._admission.admit(target, self.client_ip, self._node_ip)
@@ -264,7 +268,7 @@ class Connection:
             self._publish(stream)
         self._guarded(lambda: self._act(self._session.tick(self._clock.monotonic())))
 
-    def _publish(self, stream: Stream) -> None:
+    def _publish(self, stream: Push) -> None:
         self.stream = stream
         self.phase = Phase.PUBLISHING
         self._session.accept_publish()
@@ -309,13 +313,13 @@ class Connection:
         except OSError:
             # The peer is gone. What it sent before is still to be read, and reading tells of the end.
             self._unsent.clear()
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._fd)
             return
         del self._unsent[:sent]
         if self._unsent:
-            self._loop.add_writer(self._sock, self._flush)
+            self._loop.add_writer(self._fd, self._flush)
             return
-        self._loop.remove_writer(self._sock)
+        self._loop.remove_writer(self._fd)
         if self.phase is Phase.LINGERING:
             self._finish()
 
@@ -356,7 +360,7 @@ class Connection:
         if self._deadline is not None:
             self._deadline.cancel()
         self._unwatch()
-        self._loop.remove_writer(self._sock)
+        self._loop.remove_writer(self._fd)
         self._sock.close()
         self._hub.closed(self)
 
@@ -365,12 +369,12 @@ class Connection:
     def _watch(self, callback: Callable[[], None]) -> None:
         if not self._watched and self.phase is not Phase.CLOSED:
             self._watched = True
-            self._loop.add_reader(self._sock, callback)
+            self._loop.add_reader(self._fd, callback)
 
     def _unwatch(self) -> None:
         if self._watched:
             self._watched = False
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._fd)
 
     def _set_low_water(self, size: int) -> None:
         with contextlib.suppress(OSError):

@@ -14,7 +14,7 @@ from livereel.ingest.config import IngestConfig
 from livereel.ingest.connection import Connection
 from livereel.ingest.pump import Pump
 from livereel.observe import metrics
-from livereel.streams.stream import Stream
+from livereel.streams.standby import Push
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class IngestServer:
     """Listens for RTMP publishers and feeds the streams that `admission` opens for them.
 
-    `on_sweep` is called after each pass over the publishing sockets: the place to hand tags on in one go.
+    `on_sweep` is called several times in each pass over the publishing sockets: the place to hand tags on together.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class IngestServer:
         """See `connection.Hub`."""
         self._pump.hurry(connection)
 
-    def unpublished(self, connection: Connection, stream: Stream, reason: str) -> None:
+    def unpublished(self, connection: Connection, stream: Push, reason: str) -> None:
         """See `connection.Hub`."""
         self._pump.remove(connection)
         others = [other for other in self._publishing.pop(stream.key, ()) if other is not connection]
@@ -152,7 +152,7 @@ class IngestServer:
 
     # ---
 
-    async def _ended(self, stream: Stream, reason: str) -> None:
+    async def _ended(self, stream: Push, reason: str) -> None:
         try:
             await self._admission.ended(stream, reason)
         except Exception:

@@ -18,8 +18,8 @@ from livereel.observe import metrics
 
 log = structlog.get_logger()
 
-#: Seconds between the first request for an early visit and the visit: those that come close together are served at once.
-#: Short against the time in which an encoder fills what is left of its window.
+#: Seconds between the first request for an early visit and the visit, so that those which come close together are
+#: served at once. Short against the time in which an encoder fills what is left of its window.
 EAGER_DELAY = 0.02
 #: Seconds between two looks at the timeouts of all connections.
 TICK_SECONDS = 1.0
@@ -40,7 +40,7 @@ class Visited(Protocol):
 class Pump:
     """Visits its members every `interval` seconds, holding the loop for about `slice_seconds` at a time.
 
-    `after` is called at the end of each pass; `tick` about once a second.
+    `after` is called whenever the loop is let go; `tick` about once a second.
     """
 
     def __init__(
@@ -105,14 +105,10 @@ class Pump:
             else:
                 await self._rest(next_pass - now)
                 continue
-            try:
-                self._after()
-                if now >= next_tick:
-                    next_tick = now + TICK_SECONDS
-                    self._tick()
-            except Exception:  # a fault in one pass must not be the last of all passes
-                log.exception("pump_failed")
-            await asyncio.sleep(0)
+            if now >= next_tick:
+                next_tick = now + TICK_SECONDS
+                self._safely(self._tick)
+                await asyncio.sleep(0)
 
     async def _rest(self, seconds: float) -> None:
         self._wake.clear()
@@ -131,8 +127,19 @@ class Pump:
                     self._eager[member] = None
             except Exception as error:  # one connection must not stop the others
                 member.fail(error)
-            if (held := self._clock.monotonic() - begun) >= self._slice_seconds:
-                metrics.sweep_seconds.observe(held)
-                await asyncio.sleep(0)
-                begun = self._clock.monotonic()
+            if self._clock.monotonic() - begun >= self._slice_seconds:
+                begun = await self._let_go(begun)
+        await self._let_go(begun)
+
+    async def _let_go(self, begun: float) -> float:
+        """End a slice: hand on what was read, so that it does not gather in memory, and let others run."""
+        self._safely(self._after)
         metrics.sweep_seconds.observe(self._clock.monotonic() - begun)
+        await asyncio.sleep(0)
+        return self._clock.monotonic()
+
+    def _safely(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:  # a fault in one pass must not be the last of all passes
+            log.exception("pump_failed")

@@ -19,11 +19,24 @@ from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
 
 
+class ShiftableClock(SystemClock):
+    """The system clock, moved ahead by `shift` seconds."""
+
+    def __init__(self) -> None:
+        self.shift = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.shift
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.shift
+
+
 class Recorder:
     """Admits everybody to a registry and records every stream into a spool named like it."""
 
     def __init__(self, directory: Path, config: IngestConfig, **pool: int) -> None:
-        self.clock = SystemClock()
+        self.clock = ShiftableClock()
         self.registry = StreamRegistry()
         self.directory = directory
         self.pool = SpoolPool(directory, **pool)

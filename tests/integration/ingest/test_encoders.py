@@ -1,0 +1,85 @@
+"""A real encoder: the ffmpeg that comes with imageio-ffmpeg."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, AudioCodec, Tag, VideoCodec
+from livereel.flv.codecs import is_sequence_header
+from livereel.flv.tags import TagReader
+from livereel.ingest.config import IngestConfig
+from tests.integration.ingest.support import recorder
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def make(path: Path, *codecs: str) -> Path:
+    source = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", "-f", "lavfi", "-i", "sine=frequency=440"]
+    command = [FFMPEG, "-v", "error", *source, "-t", "4", "-g", "60", *codecs, "-f", "flv", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codecs", "video"),
+    [
+        (("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"), VideoCodec.H264),
+        (
+            ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error", "-c:a", "aac"),
+            VideoCodec.H265,
+        ),
+    ],
+    ids=["h264", "hevc"],
+)
+async def test_ffmpeg_is_recorded_tag_by_tag(tmp_path: Path, codecs: tuple[str, ...], video: VideoCodec) -> None:
+    source = make(tmp_path / "source.flv", *codecs)
+    async with recorder(tmp_path / "spool") as rec:
+        url = f"rtmp://127.0.0.1:{rec.server.port}/live/cam?token=a%20b"
+        command = [FFMPEG, "-v", "error", "-re", "-i", str(source), "-c", "copy", "-f", "flv", url]
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        stream = await rec.live("cam")
+        assert stream.publish.user_args == "token=a%20b"
+        await asyncio.sleep(2)
+        info = stream.info(rec.clock.now())
+        assert (info.video_codec, info.audio_codec, info.width, info.height) == (
+            str(video),
+            str(AudioCodec.AAC),
+            320,
+            180,
+        )
+        assert 20 < info.frame_rate < 40
+        _, errors = await process.communicate()
+        assert process.returncode == 0, errors
+        assert await rec.end_of("cam")
+        sent, got = TagReader().feed(source.read_bytes()), rec.spooled("cam")
+        assert frames(got, TAG_VIDEO) == frames(sent, TAG_VIDEO)
+        # A recording begins with a key frame; the audio before it is of no use.
+        sent_audio, audio = frames(sent, TAG_AUDIO), frames(got, TAG_AUDIO)
+        assert len(sent_audio) - 3 <= len(audio)
+        assert audio == sent_audio[-len(audio) :]
+
+
+def frames(tags: list[Tag], kind: int) -> list[bytes]:
+    """Bodies of frames. ffmpeg adds headers and end-of-sequence tags of its own, all shorter than a frame."""
+    return [
+        tag.payload for tag in tags if tag.kind == kind and len(tag.payload) > 40 and not is_sequence_header(*tag[::2])
+    ]
+
+
+async def test_ffmpeg_killed_in_the_middle(tmp_path: Path) -> None:
+    source = make(tmp_path / "source.flv", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac")
+    async with recorder(tmp_path / "spool", IngestConfig(sweep_interval=5)) as rec:
+        url = f"rtmp://127.0.0.1:{rec.server.port}/live/cam"
+        process = await asyncio.create_subprocess_exec(
+            FFMPEG, "-v", "quiet", "-re", "-i", str(source), "-c", "copy", "-f", "flv", url
+        )
+        await rec.live("cam")
+        await asyncio.sleep(2)
+        process.kill()
+        await process.wait()
+        await rec.end_of("cam")
+        last = max(tag.timestamp for tag in rec.spooled("cam"))
+        assert last > 1500  # far more than what a pass would have brought by then
