@@ -43,6 +43,8 @@ from livereel.control.pictures import SnapshotTaker
 from livereel.control.planner import Planner
 from livereel.control.plans import PlanService
 from livereel.control.publishing import Publishing
+from livereel.control.pull_runner import PullRunner
+from livereel.control.pulls import PullService
 from livereel.control.recording import Recording
 from livereel.control.recovery import recover
 from livereel.control.snapshots import SnapshotService
@@ -208,16 +210,7 @@ class Server:
         planner = self._start_planner(Planner(catalogue, owner, clock), owner)
         await ingest.start()
         self.rtmp_port = ingest.port
-        snapshots = SnapshotTaker(
-            catalogue=catalogue,
-            registry=registry,
-            pool=PicturePool(settings.snapshots.workers),
-            stores=stores,
-            clock=clock,
-            wake_dispatcher=dispatcher.notify,
-        )
-        snapshots.start()
-        self._stack.push_async_callback(snapshots.stop)
+        snapshots, pulls = await self._start_snapshots_and_pulls(catalogue, registry, stores, clock, dispatcher.notify)
 
         async def readiness() -> dict[str, str | None]:
             return {
@@ -238,6 +231,14 @@ class Server:
             indexes=IndexService(catalogue, stores, clock),
             plans=PlanService(catalogue, clock, _new_id, end_planned=owner.end_planned, wake_planner=planner.wake),
             buckets=BucketService(catalogue, stores),
+            pulls=PullService(
+                catalogue,
+                pulls,
+                clock,
+                _new_id,
+                guard=TargetGuard(settings.pulls.allow_private, setting="pulls.allow_private"),
+                max_tasks=settings.pulls.max_tasks,
+            ),
             snapshots=SnapshotService(catalogue, stores, snapshots.changed),
             streams=StreamService(catalogue, registry, cluster, clock),
             url_guard=UrlGuardService(catalogue, clock),
@@ -250,16 +251,7 @@ class Server:
             catalogue=catalogue,
             hostname=settings.node,
         )
-        api = ApiServer(
-            create_app(services),
-            settings.api.host,
-            self.api_port,
-            hostname=settings.node,
-            tls_certificate=settings.api.tls_certificate,
-            tls_key=settings.api.tls_key,
-        )
-        await api.start()
-        self._stack.push_async_callback(api.stop)
+        await self._start_api(services)
         self._ready = True
         log.info("ready", rtmp_port=self.rtmp_port, api_port=self.api_port, data_dir=str(settings.data_dir))
 
@@ -273,6 +265,48 @@ class Server:
         planner.start()
         self._stack.push_async_callback(planner.stop)
         return planner
+
+    async def _start_api(self, services: ApiServices) -> None:
+        api = ApiServer(
+            create_app(services),
+            self._settings.api.host,
+            self.api_port,
+            hostname=self._settings.node,
+            tls_certificate=self._settings.api.tls_certificate,
+            tls_key=self._settings.api.tls_key,
+        )
+        await api.start()
+        self._stack.push_async_callback(api.stop)
+
+    async def _start_snapshots_and_pulls(
+        self,
+        catalogue: Catalogue,
+        registry: StreamRegistry,
+        stores: LocalStores,
+        clock: SystemClock,
+        wake_dispatcher: Callable[[], None],
+    ) -> tuple[SnapshotTaker, PullRunner]:
+        snapshots = SnapshotTaker(
+            catalogue=catalogue,
+            registry=registry,
+            pool=PicturePool(self._settings.snapshots.workers),
+            stores=stores,
+            clock=clock,
+            wake_dispatcher=wake_dispatcher,
+        )
+        snapshots.start()
+        self._stack.push_async_callback(snapshots.stop)
+        pulls = PullRunner(
+            catalogue=catalogue,
+            clock=clock,
+            notes=self._settings.pulls_dir(),
+            ingest=lambda: self._settings.rtmp_address(self.rtmp_port),
+            wake_dispatcher=wake_dispatcher,
+            allow_private=tuple(map(str, self._settings.pulls.allow_private)),
+        )
+        await pulls.start()
+        self._stack.push_async_callback(pulls.stop)
+        return snapshots, pulls
 
     async def _finish_recordings(
         self, publishing: Publishing, ingest: IngestServer, owner: Owner, finishing: Finishing

@@ -144,6 +144,19 @@ class SnapshotSettings(_Group):
     second: 150 streams at the shortest interval."""
 
 
+class PullSettings(_Group):
+    """Sources that are pulled and pushed into streams (`pull/stream/task`)."""
+
+    max_tasks: int = Field(default=16, ge=1, le=1000)
+    """Open pull tasks at most, of all projects. Each is a process of some 80 MB while it runs."""
+    allow_private: Annotated[
+        tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split_commas)
+    ] = ()
+    """Networks or addresses that sources and destinations may be at although they are not public: cameras and servers
+    of your own network. None by default, since a URL given through the API must not reach this machine's own
+    neighbours."""
+
+
 class CatalogueSettings(_Group):
     """The database."""
 
@@ -222,6 +235,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     recorder: RecorderSettings = Field(default_factory=RecorderSettings)
     snapshots: SnapshotSettings = SnapshotSettings()
+    pulls: PullSettings = PullSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     spool: SpoolSettings = SpoolSettings()
     storage: StorageSettings = StorageSettings()
@@ -256,6 +270,15 @@ class Settings(BaseSettings):
     def work_dir(self) -> Path:
         """The directory of files that are being made."""
         return self.data_dir / "work"
+
+    def pulls_dir(self) -> Path:
+        """The directory of the places that loops of files have come to."""
+        return self.data_dir / "pulls"
+
+    def rtmp_address(self, port: int) -> str:
+        """host:port of our own RTMP server as processes of this machine reach it."""
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.rtmp.host, self.rtmp.host)  # noqa: S104
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def key_file(self) -> Path:
         """The file with the key that seals secrets and signs download links."""

@@ -13,6 +13,7 @@ from livereel.control.indexes import IndexService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.plans import PlanService
+from livereel.control.pulls import PullService
 from livereel.control.recording import Recording
 from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
@@ -42,6 +43,7 @@ class ApiServices:
     plans: PlanService
     buckets: BucketService
     snapshots: SnapshotService
+    pulls: PullService
     streams: StreamService
     url_guard: UrlGuardService
     stores: Stores

@@ -49,15 +49,16 @@ def is_public(address: Address) -> bool:
 class TargetGuard:
     """Decides which addresses may be called."""
 
-    def __init__(self, allow_private: Iterable[Network] = ()) -> None:
+    def __init__(self, allow_private: Iterable[Network] = (), *, setting: str = "callbacks.allow_private") -> None:
         self._allowed = tuple(allow_private)
+        self._setting = setting  # the one that `allow_private` comes from
 
     def check(self, host: str) -> None:
         """Raises TargetRefused unless the address `host` (text, maybe with a scope) may be called."""
         address = unwrap(ipaddress.ip_address(host.partition("%")[0]))
         if is_public(address) or any(address in network for network in self._allowed):
             return
-        raise TargetRefused(f"{address} is not a public address; setting callbacks.allow_private may allow it")
+        raise TargetRefused(f"{address} is not a public address; setting {self._setting} may allow it")
 
     def open_socket(self, addr_info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
         """A socket for connecting to an address as `getaddrinfo` gives it. Raises TargetRefused."""

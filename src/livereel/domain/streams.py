@@ -185,7 +185,11 @@ class RefreshType(StrEnum):
 
 PULL_MAX_SPAN = 7 * 86_400.0  # seconds
 PULL_URLS_MAX = 30  # ours: files of one loop
-PULL_SCHEMES = {PullSource.LIVE: ("rtmp", "http", "https", "rtsp"), PullSource.VOD: ("http", "https")}
+PULL_SCHEMES = {
+    PullSource.LIVE: ("rtmp", "rtmps", "http", "https", "rtsp", "rtsps"),
+    PullSource.VOD: ("http", "https"),
+}
+PUSH_SCHEMES = ("rtmp", "rtmps")
 LOOP_FOREVER = -1
 PUSH_ARGS_MAX_LENGTH = 1024  # characters; ours
 
@@ -257,7 +261,7 @@ class PullTask:
             return
         if self.domain or self.app or self.stream:
             raise InvalidParameter("give either domain, app_name and stream_name or destination_url, not both")
-        check_url("destination_url", self.destination_url, schemes=("rtmp",))
+        check_url("destination_url", self.destination_url, schemes=PUSH_SCHEMES)
 
 
 def _check_sources(member: str, source_type: PullSource, urls: tuple[str, ...]) -> None:

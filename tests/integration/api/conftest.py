@@ -15,6 +15,7 @@ from huaweicloudsdklive.v1 import LiveClient
 
 from livereel.api.app import ApiServices, create_app
 from livereel.api.server import ApiServer
+from livereel.callbacks.guard import TargetGuard
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.local import LocalCluster
@@ -27,6 +28,8 @@ from livereel.control.indexes import IndexService
 from livereel.control.messages import MessageService
 from livereel.control.notifications import NotificationService
 from livereel.control.plans import PlanService
+from livereel.control.pull_runner import PullRunner
+from livereel.control.pulls import PullService
 from livereel.control.recording import Recording
 from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
@@ -173,6 +176,20 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         ),
         buckets=BucketService(catalogue, stores),
         snapshots=SnapshotService(catalogue, stores),
+        pulls=PullService(
+            catalogue,
+            PullRunner(
+                catalogue=catalogue,
+                clock=clock,
+                notes=tmp_path,
+                ingest=lambda: "127.0.0.1:1",
+                wake_dispatcher=lambda: woken.append(None),
+            ),
+            clock,
+            lambda: uuid4().hex,
+            guard=TargetGuard(setting="pulls.allow_private"),
+            max_tasks=3,
+        ),
         streams=StreamService(catalogue, registry, cluster, clock),
         url_guard=UrlGuardService(catalogue, clock),
         stores=stores,

@@ -71,7 +71,7 @@ async def test_a_configuration_lives_and_dies(sdk: LiveClient, api: Api) -> None
     assert (stored.interval, stored.auth_key) == (3600, "k" * 32)
     assert stored.project_id == api.key.project_id
 
-    twice = await refusal(sdk.create_snapshot_config, CreateSnapshotConfigRequest(body=config()))
+    twice = await refusal(sdk.create_snapshot_config, CreateSnapshotConfigRequest(body=config(time_interval=20)))
     assert (twice.status_code, twice.error_code) == (400, "LIVE.103011018")
     gone = await run(sdk.delete_snapshot_config, DeleteSnapshotConfigRequest(domain=DOMAIN, app_name="live"))
     assert gone.status_code == 204
@@ -79,7 +79,7 @@ async def test_a_configuration_lives_and_dies(sdk: LiveClient, api: Api) -> None
     assert (nothing.total, nothing.snapshot_config_list) == (0, [])
     missing = await refusal(sdk.delete_snapshot_config, DeleteSnapshotConfigRequest(domain=DOMAIN, app_name="other"))
     assert (missing.status_code, missing.error_code) == (404, "LIVE.103011019")
-    missing = await refusal(sdk.update_snapshot_config, UpdateSnapshotConfigRequest(body=config()))
+    missing = await refusal(sdk.update_snapshot_config, UpdateSnapshotConfigRequest(body=config(time_interval=30)))
     assert (missing.status_code, missing.error_code) == (404, "LIVE.103011019")
 
 

@@ -210,6 +210,16 @@ OPERATIONS = (
     Operation("CreateRecordConfig", "POST", "/v1/{project_id}/record/config", None),
     Operation("ListRecordConfigs", "GET", "/v1/{project_id}/record/config", None),
     Operation("DeleteRecordConfig", "DELETE", "/v1/{project_id}/record/config", None),
+    Operation(
+        "CreatePullTask", "POST", "/v1/{project_id}/pull/stream/task", "live:stream:createPullTask", verified=False
+    ),
+    Operation(
+        "ModifyPullTask", "PUT", "/v1/{project_id}/pull/stream/task", "live:stream:updatePullTask", verified=False
+    ),
+    Operation("ListPullTasks", "GET", "/v1/{project_id}/pull/stream/task", "live:stream:listPullTasks", verified=False),
+    Operation(
+        "DeletePullTask", "DELETE", "/v1/{project_id}/pull/stream/task", "live:stream:deletePullTask", verified=False
+    ),
     Operation("ListMessages", "GET", "/v1/{project_id}/livereel/messages", "live:livereel:listMessages", ours=True),
     Operation("ShowMessage", "GET", "/v1/{project_id}/livereel/messages/{id}", "live:livereel:getMessage", ours=True),
     Operation(

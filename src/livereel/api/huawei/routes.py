@@ -13,6 +13,7 @@ from livereel.api.huawei import (
     legacy,
     messages,
     plans,
+    pulls,
     replies,
     requests,
     snapshots,
@@ -42,6 +43,7 @@ def router(services: ApiServices) -> APIRouter:
     legacy.add(routes)
     domain_settings.add(routes, services)
     snapshots.add(routes, services)
+    pulls.add(routes, services)
     return routes
 
 
