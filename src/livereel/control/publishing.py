@@ -20,6 +20,7 @@ from livereel.iam import url_signing
 from livereel.observe import metrics
 from livereel.rtmp.url import PublishTarget
 from livereel.streams.registry import StreamRegistry
+from livereel.streams.standby import Push, Standby
 from livereel.streams.stream import Stream
 
 log = structlog.get_logger()
@@ -62,12 +63,16 @@ class Publishing:
         self._wake_dispatcher = wake_dispatcher
         self._closing = False
         self._admissions: set[_Admission] = set()
+        self._begun: set[StreamKey] = set()  # streams behind which pushes may wait
         #: Ends all pushes of a stream, telling encoders the reason, and returns when `ended` has been called for each;
         #: set by the composition root, since ingest lies above.
         self.cut_pushes: Callable[[StreamKey, str], Awaitable[None]] = _nobody
 
-    async def admit(self, target: PublishTarget, client_ip: str, node_ip: str) -> Stream:
-        """Open the stream that an encoder wants to push; raises PublishRefused with a reason for the encoder."""
+    async def admit(self, target: PublishTarget, client_ip: str, node_ip: str) -> Push:
+        """Open the stream that an encoder wants to push, or a place behind it.
+
+        Raises PublishRefused with a reason for the encoder.
+        """
         admission: _Admission | None = None
         try:
             admission = _Admission(self._key(target))
@@ -81,12 +86,15 @@ class Publishing:
             if admission is not None:
                 self._admissions.discard(admission)
 
-    async def _admit(self, admission: _Admission, target: PublishTarget, client_ip: str, node_ip: str) -> Stream:
+    async def _admit(self, admission: _Admission, target: PublishTarget, client_ip: str, node_ip: str) -> Push:
         key = admission.key
         domain = await self._checked(key, target.query)
+        publish = Publish(self._new_id(), client_ip, node_ip, target.query, self._clock.now())
+        live = self._registry.get(key)
+        if domain.stream_backup and live is not None and key in self._begun:
+            return self._stand_by(admission, live, publish)
         if not await self._cluster.claim(key):
             raise PublishRefused(f"{key} is being pushed already")
-        publish = Publish(self._new_id(), client_ip, node_ip, target.query, self._clock.now())
         try:
             stream = self._registry.open(key, publish, domain.project_id, publish.started_at)
             async with self._catalogue.read() as uow:
@@ -100,20 +108,46 @@ class Publishing:
                 self._registry.close(opened)
             await self._cluster.release(key)
             raise
+        self._begun.add(key)
         self._owner.publish_began(stream, template)
         metrics.publishes.labels("accepted").inc()
         log.info("publish", stream=str(key), publish=publish.id, client_ip=client_ip)
         return stream
 
-    async def ended(self, stream: Stream, reason: str) -> None:
-        """The push is over and its last tags were fed."""
-        self._registry.close(stream)
+    def _stand_by(self, admission: _Admission, live: Stream, publish: Publish) -> Standby:
+        if admission.cut is not None:
+            raise PublishRefused(admission.cut)
+        standby = self._registry.stand_by(live, publish, self._clock.now())
+        metrics.publishes.labels("accepted").inc()
+        log.info("standby", stream=str(live.key), publish=publish.id, client_ip=publish.client_ip)
+        return standby
+
+    async def ended(self, push: Push, reason: str) -> None:
+        """The push is over and its last tags were fed: the next in line takes over, or the stream ends.
+
+        The application is told of the stream, not of the pushes that it is made of: one PUBLISH and one PUBLISH_DONE.
+        """
+        self._owner.drain(push.key)  # whoever takes over shall have sent all that has arrived
+        stream, is_over, successor, seamless = self._registry.leave(push, self._clock.now())
+        if successor is not None:
+            log.warning(
+                "publish_taken_over",
+                stream=str(push.key),
+                publish=successor.publish.id,
+                client_ip=successor.publish.client_ip,
+                reason=reason,
+                seamless=seamless,
+            )
+        if not is_over:
+            log.info("push_over", stream=str(push.key), publish=push.publish.id, reason=reason)
+            return
+        self._begun.discard(stream.key)
         try:
             await self._owner.publish_ended(stream)
             await self._notify(stream, PublishEvent.PUBLISH_DONE)
         finally:
             await self._cluster.release(stream.key)
-        log.info("publish_done", stream=str(stream.key), publish=stream.publish.id, reason=reason)
+        log.info("publish_done", stream=str(stream.key), publish=push.publish.id, reason=reason)
 
     async def cut(self, key: StreamKey, reason: str) -> None:
         """End all pushes of a stream, those that are just being admitted among them; harmless when there is none."""
@@ -158,7 +192,9 @@ class Publishing:
             config = await uow.notifications.get(stream.key.domain)
         if config is None or not config.url:
             return
-        message = publish_notification(config, stream.key, stream.publish, event, stream.project_id, self._clock.now())
+        message = publish_notification(
+            config, stream.key, stream.first_publish, event, stream.project_id, self._clock.now()
+        )
         async with self._catalogue.write() as uow:
             await uow.outbox.add(message)
         self._wake_dispatcher()

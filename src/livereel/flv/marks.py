@@ -9,6 +9,7 @@ from livereel.flv.tags import FlvError
 
 MARK_NAME: Final = "onLivereelMark"
 BEGIN, SEGMENT, TIME = "begin", "segment", "time"  # a publish begins; a spool segment begins; a point in time
+TAKEOVER = "takeover"  # a publish begins that was waiting behind the one before
 
 _PREFIX: Final = amf0.encode(MARK_NAME)
 

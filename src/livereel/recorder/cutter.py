@@ -57,11 +57,13 @@ class Cutter:
         """The open file was ended."""
         self.is_open = False
 
-    def judge(self, packet: Packet, opens: bool, publish_gap: float, tracks: Callable[[Packet], Tracks]) -> Verdict:
+    def judge(
+        self, packet: Packet, opens: bool, publish_gap: float | None, tracks: Callable[[Packet], Tracks]
+    ) -> Verdict:
         """What to do with `packet`; the answer OPEN is followed by `opened`, CLOSE by `closed`.
 
         `opens`: a file may begin with it, and `tracks` tells what it would hold. `publish_gap`: seconds of wall time
-        between the packet's publish and the one before.
+        between the packet's publish and the one before; None if it took over from that one without a break.
         """
         self.merged = False
         if not self.is_open:
@@ -85,8 +87,8 @@ class Cutter:
                 return Verdict.OPEN
         return Verdict.WRITE if fits else Verdict.DROP
 
-    def _merges(self, gap: float) -> bool:
-        return self._merge_window == MERGE_FOREVER or gap <= self._merge_window > 0
+    def _merges(self, gap: float | None) -> bool:
+        return gap is None or self._merge_window == MERGE_FOREVER or gap <= self._merge_window > 0
 
     def _same(self, tracks: Tracks) -> bool:
         return _alike(self.video, tracks.video) and _alike(self.audio, tracks.audio)

@@ -82,10 +82,12 @@ class Output:
             if not opens or packet.position < self._not_before:
                 return
             self._not_before = None
-        verdict = self._cutter.judge(packet, opens, self._reader.publish_gap, self._tracks)
+        gap = None if self._reader.taken_over else self._reader.publish_gap
+        verdict = self._cutter.judge(packet, opens, gap, self._tracks)
         if verdict is Verdict.WRITE:
             if self._cutter.merged:
-                self._stats.gap(self._stats.high, self._reader.publish_gap * 1000, "interruption")
+                reason = "takeover" if self._reader.taken_over else "interruption"
+                self._stats.gap(self._stats.high, self._reader.publish_gap * 1000, reason)
             self._write(packet)
         elif verdict is Verdict.OPEN:
             self._close(packet)

@@ -62,6 +62,7 @@ class TaskReader:
         self.counts = ReaderCounts()
         self.publish = 0  # counts begin marks
         self.publish_gap = 0.0  # seconds of wall time between the last two publishes
+        self.taken_over = False  # the publish waited behind the one before, so there was no interruption
         self.has_video = False  # the publish announced video
         self._timeline = Timeline()
         self._interleaver = Interleaver()
@@ -165,6 +166,7 @@ class TaskReader:
             "metadata": self._metadata,
             "publish": self.publish,
             "publish_gap": self.publish_gap,
+            "taken_over": self.taken_over,
             "marked_wall": self._marked_wall,
             "counts": asdict(self.counts),
             "wall_offsets": list(self._wall_offsets.items()),
@@ -178,6 +180,7 @@ class TaskReader:
         reader._timeline = Timeline.from_json(state["timeline"])
         reader.publish = state["publish"]
         reader.publish_gap = state["publish_gap"]
+        reader.taken_over = state["taken_over"]
         reader.has_video = state["has_video"]
         reader._metadata = state["metadata"]
         reader.counts = ReaderCounts(**state["counts"])
@@ -285,6 +288,7 @@ class TaskReader:
         self._timeline.begin()
         end = self.wall(self._timeline.end, self.publish)
         self.publish_gap = max(0.0, mark.wall - end) if self.publish else 0.0
+        self.taken_over = mark.reason == TAKEOVER
         self._wall_offsets.pop(self.publish - 1, None)
         self.publish += 1
         self.has_video = False

@@ -10,6 +10,8 @@ Header tags are the newest onMetaData and the sequence headers, with the timesta
 is a script tag `onLivereelMark` (see `flv.marks`) that tells when, by the wall clock, the tag after it arrived:
 
 - `begin` opens the first segment of a publish;
+- `takeover` does so too, for a publish that waited behind the one before (`streams.standby`): its first tags may have
+  arrived before the last tags of that one;
 - `segment` opens a segment that goes on where the one before ended: no tag is missing and none comes twice;
 - `time` stands before a key frame every few seconds, so that wall-clock times need no reading from the start.
 

@@ -20,7 +20,7 @@ from livereel.domain.errors import SpoolError
 from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, Tag
 from livereel.domain.recordings import SpoolPosition
 from livereel.flv.codecs import is_video_keyframe
-from livereel.flv.marks import BEGIN, SEGMENT, TIME, encode_mark
+from livereel.flv.marks import BEGIN, SEGMENT, TAKEOVER, TIME, encode_mark
 from livereel.flv.tags import FLV_HEADER, encode_tags
 from livereel.observe import metrics
 from livereel.spool.files import SegmentFiles
@@ -209,14 +209,16 @@ class SpoolWriter:
         """Bytes this writer has put into files."""
         return self._written_bytes
 
-    def begin(self, headers: Sequence[Tag], wall: float) -> None:
-        """Open a new segment: a publish begins (see `streams.sink`)."""
+    def begin(self, headers: Sequence[Tag], wall: float, publish: str = "") -> None:
+        """Open a new segment: a publish begins, or `publish` takes over from the one before (see `streams.sink`)."""
         if self._deaf():
             return
+        if publish:
+            self._publish_id = publish
         self._headers = Headers()
         for tag in headers:
             self._headers.take(tag)
-        self._open_segment(BEGIN, headers, headers[0].timestamp if headers else 0, wall)
+        self._open_segment(TAKEOVER if publish else BEGIN, headers, headers[0].timestamp if headers else 0, wall)
 
     def append(self, tags: Sequence[Tag], wall: float) -> None:
         """Take tags as received; they are written at the next `flush`."""

@@ -40,7 +40,7 @@ class PictureTap:
         self._frames: list[bytes] = []
         self._size = 0
 
-    def begin(self, headers: Sequence[Tag], wall: float) -> None:
+    def begin(self, headers: Sequence[Tag], wall: float, publish: str = "") -> None:
         """Take the sequence header among `headers`."""
         for tag in headers:
             if tag.kind == TAG_VIDEO:

@@ -17,10 +17,11 @@ class TagSink(Protocol):
         """True while the sink wants no more tags: whoever feeds the stream pauses, tags handed over are kept."""
         ...
 
-    def begin(self, headers: Sequence[Tag], wall: float) -> None:
+    def begin(self, headers: Sequence[Tag], wall: float, publish: str = "") -> None:
         """The tags that follow begin with a key frame (audio-only streams: with audio).
 
-        `headers` are the newest onMetaData and sequence headers, with the timestamp of the tag that follows.
+        `headers` are the newest onMetaData and sequence headers, with the timestamp of the tag that follows. Called
+        again, with the id of its `publish`, when another push of the stream takes over from the one before.
         """
         ...
 

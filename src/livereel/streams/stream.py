@@ -1,5 +1,8 @@
 """One live stream: what it consists of, what it sent since its last key frame, and who takes its tags."""
 
+from collections import deque
+from collections.abc import Iterable, Sequence
+
 from livereel.amf.values import Value
 from livereel.domain.errors import LivereelError
 from livereel.domain.keys import StreamKey
@@ -12,13 +15,15 @@ from livereel.flv.script import parse_script
 from livereel.flv.tags import FlvError
 from livereel.flv.tracks import audio_track, video_track
 from livereel.streams.headers import Headers, notable
-from livereel.streams.ring import KeyFrameRing
+from livereel.streams.ring import Group, KeyFrameRing
 from livereel.streams.sink import TagSink
 from livereel.streams.stats import StreamStats
 
 #: Seconds without any video after which a stream with audio counts as audio-only. Encoders send both sequence headers
 #: before the first frames, so video that is going to come is there at once.
 AUDIO_ONLY_AFTER = 2.0
+#: Batches of tags that are remembered for a push that takes over: some have no picture, at a low frame rate.
+_TAIL_BATCHES = 8
 
 
 class Stream:
@@ -30,7 +35,10 @@ class Stream:
 
     def __init__(self, key: StreamKey, publish: Publish, project_id: str, now: float) -> None:
         self.key = key
+        #: The push whose tags these are.
         self.publish = publish
+        #: The push that the stream began with; another when pushes have taken over.
+        self.first_publish = publish
         self.project_id = project_id
         self.stats = StreamStats()
         self.video: VideoTrack | None = None
@@ -46,6 +54,8 @@ class Stream:
         self._waiting: list[TagSink] = []
         self._taps: list[TagSink] = []
         self._waiting_taps: list[TagSink] = []
+        self._resuming: list[TagSink] = []  # those of `_waiting` that have begun before, with another push
+        self._tail: deque[list[Tag]] | None = None
 
     @property
     def congested(self) -> bool:
@@ -61,6 +71,8 @@ class Stream:
         if not tags:
             return
         self.stats.count(tags, now)
+        if self._tail is not None:
+            self._tail.append(tags)
         start = 0
         for index in marks:
             tag = tags[index]
@@ -101,6 +113,7 @@ class Stream:
         """Give `sink` no more tags; nothing happens when it is not attached."""
         self._sinks = [other for other in self._sinks if other is not sink]
         self._waiting = [other for other in self._waiting if other is not sink]
+        self._resuming = [other for other in self._resuming if other is not sink]
 
     def tap(self, sink: TagSink, now: float) -> None:
         """Let `sink` look on, from the last key frame or the next one, until `untap`; it may be called from within.
@@ -120,6 +133,62 @@ class Stream:
         """Show `sink` no more tags; nothing happens when it does not look on."""
         self._taps = [other for other in self._taps if other is not sink]
         self._waiting_taps = [other for other in self._waiting_taps if other is not sink]
+
+    @property
+    def heard_at(self) -> float:
+        """Unix time of the newest media, or of the beginning."""
+        return self.stats.last_media_at or self._opened_at
+
+    def remember_tail(self) -> None:
+        """Another push waits behind this one: remember the newest tags from now on."""
+        if self._tail is None:
+            self._tail = deque(maxlen=_TAIL_BATCHES)
+
+    def tail(self) -> Iterable[Sequence[Tag]]:
+        """The newest batches of tags, as far as they are remembered."""
+        return self._tail or ()
+
+    def groups(self) -> list[Group]:
+        """What the ring holds."""
+        return self._ring.since(0.0)
+
+    def go_on(self, successor: "Stream", since: float, rest: list[Group] | None) -> None:
+        """Go on with another push: from the last key frame that it sent before `since`, or the next one.
+
+        `successor` took the tags of that push until now and is of no use afterwards. With `rest` its tags go on where
+        ours ended, so that nobody needs to be told.
+        """
+        groups = successor._ring.since(since) if rest is None else rest
+        self.publish = successor.publish
+        self.stats, self.metadata = successor.stats, successor.metadata
+        self.video, self.audio = successor.video, successor.audio
+        self._headers, self._opened_at = successor._headers, successor._opened_at
+        self._has_video, self._has_audio = successor._has_video, successor._has_audio
+        if self._tail is not None:
+            self._tail.clear()
+        successor._ring.seconds = self._ring.seconds
+        self._ring = successor._ring
+        if rest is None:
+            self._change_over(groups)
+        for group in groups:
+            if _begins_with_key_frame(group):
+                self._begin_waiting(group.headers, group.wall)
+                self._begin_taps(group.headers, group.wall)
+            for sink in (*self._sinks, *self._taps):
+                sink.append(group.tags, group.wall)
+        if self._sinks:
+            self._ring.clear()
+
+    def _change_over(self, groups: list[Group]) -> None:
+        """Tell everybody that tags of another push follow, beginning with `groups`."""
+        if groups:
+            for sink in (*self._sinks, *self._taps):
+                sink.begin(groups[0].headers, groups[0].wall, self.publish.id)
+        else:
+            self._resuming = [*self._sinks, *self._resuming]
+            self._waiting = [*self._sinks, *self._waiting]
+            self._waiting_taps += self._taps
+            self._sinks, self._taps = [], []
 
     def info(self, now: float) -> StreamInfo:
         """What the API tells about the stream."""
@@ -152,19 +221,27 @@ class Stream:
 
     def _at_key_frame(self, tag: Tag, now: float) -> None:
         headers = self._headers.at(tag.timestamp)
-        for sink in self._waiting:
-            sink.begin(headers, now)
         if self._waiting:
-            self._sinks += self._waiting
-            self._waiting = []
+            self._begin_waiting(headers, now)
             self._ring.clear()
         if not self._sinks:
             self._ring.restart(headers, now)
         if self._waiting_taps:
-            begun, self._waiting_taps = self._waiting_taps, []
-            self._taps += begun
-            for tap in begun:
-                tap.begin(headers, now)
+            self._begin_taps(headers, now)
+
+    def _begin_waiting(self, headers: list[Tag], wall: float) -> None:
+        """The sinks that wait get their first tags next."""
+        for sink in self._waiting:
+            again = any(sink is other for other in self._resuming)
+            sink.begin(headers, wall, self.publish.id if again else "")
+        self._sinks += self._waiting
+        self._waiting, self._resuming = [], []
+
+    def _begin_taps(self, headers: list[Tag], wall: float) -> None:
+        begun, self._waiting_taps = self._waiting_taps, []
+        self._taps += begun
+        for tap in begun:
+            tap.begin(headers, wall)
 
     def _is_audio_only(self, now: float) -> bool:
         return self._has_audio and not self._has_video and now - self._opened_at >= AUDIO_ONLY_AFTER
@@ -174,11 +251,7 @@ class Stream:
         for index, tag in enumerate(tags):
             if tag.kind == TAG_AUDIO and tag is not self._headers.audio:
                 self._pass_on(tags[:index], now)
-                headers = self._headers.at(tag.timestamp)
-                for sink in self._waiting:
-                    sink.begin(headers, now)
-                self._sinks += self._waiting
-                self._waiting = []
+                self._begin_waiting(self._headers.at(tag.timestamp), now)
                 self._pass_on(tags[index:], now)
                 return
         self._pass_on(tags, now)
@@ -203,6 +276,11 @@ class Stream:
                 self.audio = audio_track(header.payload)
         except (FlvError, LivereelError):
             return
+
+
+def _begins_with_key_frame(group: Group) -> bool:
+    first = group.tags[0]
+    return first.kind == TAG_VIDEO and is_video_keyframe(first.payload)
 
 
 def _is_unwanted(tag: Tag) -> bool:

@@ -15,7 +15,7 @@ def opened(cycle: int = 0, merge_window: int = 0, tracks: Tracks = BOTH) -> Cutt
 
 
 def judge(
-    cutter: Cutter, packet: Packet, *, gap: float = 0.0, opens: bool | None = None, then: Tracks = BOTH
+    cutter: Cutter, packet: Packet, *, gap: float | None = 0.0, opens: bool | None = None, then: Tracks = BOTH
 ) -> Verdict:
     return cutter.judge(packet, packet.is_key if opens is None else opens, gap, lambda _: then)
 
@@ -87,6 +87,19 @@ def test_merge_window(merge_window: int, gap: float, verdict: Verdict) -> None:
     else:
         assert judge(cutter, video(80, publish=2), gap=gap) is Verdict.WRITE
         assert not cutter.merged
+
+
+@pytest.mark.parametrize("merge_window", [0, 30, MERGE_FOREVER])
+def test_a_publish_that_took_over_goes_into_the_open_file(merge_window: int) -> None:
+    cutter = opened(merge_window=merge_window)
+    assert judge(cutter, video(40, key=True, publish=2), gap=None) is Verdict.WRITE
+    assert cutter.merged
+
+
+def test_a_publish_that_took_over_with_other_tracks_begins_a_file() -> None:
+    cutter = opened()
+    assert judge(cutter, video(40, key=True, publish=2), gap=None, then=Tracks(AVC, None)) is Verdict.OPEN
+    assert cutter.reason is CutReason.PARAMETERS
 
 
 def test_audio_before_the_key_frame_of_a_new_publish_ends_the_file() -> None:

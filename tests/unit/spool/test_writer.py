@@ -112,6 +112,22 @@ async def test_each_publish_begins_a_segment(pool: SpoolPool, tmp_path: Path) ->
     assert await never_begun.close() == second.position
 
 
+async def test_a_publish_that_takes_over_begins_a_segment_with_a_mark_of_its_own(
+    pool: SpoolPool, tmp_path: Path
+) -> None:
+    writer = pool.open("task", "publish-1")
+    writer.begin(HEADERS, NOW)
+    writer.append(gop(0), NOW)
+    writer.begin(HEADERS, NOW - 1, "publish-2")
+    writer.append(gop(9000), NOW - 1)
+    writer.append(gop(15_000), NOW + 5)
+    assert (await writer.close()).segment == 2
+    assert marks(on_disk(tmp_path, "task", 2)) == [
+        Mark(NOW - 1, "publish-2", "takeover"),
+        Mark(NOW + 5, "publish-2", "time"),
+    ]
+
+
 async def test_a_spool_that_never_began_ends_at_its_start(pool: SpoolPool, tmp_path: Path) -> None:
     assert await pool.open("task", "publish-1").close() == SpoolPosition(1, 0)
     assert list((tmp_path / "task").iterdir()) == []

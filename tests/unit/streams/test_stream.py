@@ -33,7 +33,7 @@ class Sink:
         self.tags: list[Tag] = []
         self.walls: list[float] = []
 
-    def begin(self, headers: Sequence[Tag], wall: float) -> None:
+    def begin(self, headers: Sequence[Tag], wall: float, publish: str = "") -> None:
         self.begun.append((list(headers), wall))
 
     def append(self, tags: Sequence[Tag], wall: float) -> None:
