@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 
 from livereel.api import files, health, v3
 from livereel.api.auth.middleware import Authentication
+from livereel.api.description.document import described
 from livereel.api.envelope import Envelope
 from livereel.api.huawei import routes
 from livereel.api.huawei.errors import UnknownApi
@@ -30,6 +31,7 @@ def create_app(services: ApiServices) -> FastAPI:
     )
     for router in (routes.router(services), v3.router(services), files.router(services), health.router(services)):
         app.include_router(router)
+    app.openapi = described(app)  # type: ignore[method-assign]
 
     @app.exception_handler(LivereelError)
     async def refused(request: Request, error: LivereelError) -> Response:

@@ -8,18 +8,16 @@ from starlette.types import Scope
 from livereel.api.huawei import errors
 from livereel.api.huawei.operations import Operation
 from livereel.api.request_id import RequestId
-from livereel.domain.errors import AuthenticationFailed, InvalidParameter, LivereelError
+from livereel.domain.errors import InvalidParameter, LivereelError
 
 OPERATION_KEY = "livereel.operation"
 REQUEST_ID_KEY = "livereel.request_id"
-
-_GATEWAY_ERRORS = (errors.UnknownApi, errors.BodyTooLarge, errors.UriTooLong, errors.HeadersTooLarge)
 
 
 def error_response(scope: Scope, error: LivereelError) -> JSONResponse:
     """The reply to a request that failed with `error`."""
     operation = cast(Operation | None, scope.get(OPERATION_KEY))
-    if _is_iam(scope) and not _from_gateway(error, operation):
+    if _is_iam(scope) and not errors.is_of_gateway(type(error), authenticated=operation is not None):
         status, content = errors.iam_body(error)
         return JSONResponse(content, status)
     request_id = cast(RequestId, scope[REQUEST_ID_KEY])
@@ -52,11 +50,6 @@ def _describe(problem: Any) -> str:
     name = ".".join(str(part) for part in path)
     message = problem["msg"].removeprefix("Value error, ")
     return f"{name} ({where}): {message}"
-
-
-def _from_gateway(error: LivereelError, operation: Operation | None) -> bool:
-    """True for what happens before IAM is reached. Without an operation it is IAM's log-in that refuses credentials."""
-    return isinstance(error, _GATEWAY_ERRORS) or (isinstance(error, AuthenticationFailed) and operation is not None)
 
 
 def _is_iam(scope: Scope) -> bool:

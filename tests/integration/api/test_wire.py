@@ -125,7 +125,7 @@ async def test_rule_reply_has_defaults_filled_in(api: Api) -> None:
         (rule(publish_domain="Push.Example.com"), "domain"),
         (rule(publish_domain="other.example.com"), "other.example.com"),
         (rule(record_type="SOMETIMES"), "record_type (body)"),
-        (rule(record_type="ON_DEMAND_RECORD"), "record_type (body)"),
+        (rule(record_type="ON_DEMAND"), "record_type (body)"),
         (rule(default_record_config=...), "default_record_config (body)"),
         (rule(default_record_config=[]), "default_record_config (body)"),
         (rule(config={"record_format": ["hls"]}), "default_record_config.record_format.0 (body)"),

@@ -94,6 +94,8 @@ WIRE_OF_OPERATION: dict[tuple[str, type[errors.LivereelError]], Wire] = {
     ("DeleteStreamForbidden", errors.UnknownDomain): Wire(403, "LIVE.100011001", REQUEST_ILLEGAL),
 }
 
+_GATEWAY = (UnknownApi, BodyTooLarge, UriTooLong, HeadersTooLarge)
+
 _IAM_TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -107,10 +109,23 @@ _IAM_INVALID_BODY = "The request body is invalid"
 
 def wire(error: errors.LivereelError, operation: str | None = None) -> Wire:
     """Status, code and message of `error` when `operation` raised it."""
-    for kind in type(error).__mro__:
+    return wire_of(type(error), operation)
+
+
+def wire_of(error: type[errors.LivereelError], operation: str | None = None) -> Wire:
+    """Status, code and message of a kind of error when `operation` raised it."""
+    for kind in error.__mro__:
         if (found := WIRE_OF_OPERATION.get((operation or "", kind)) or WIRE.get(kind)) is not None:
             return found
     return INTERNAL
+
+
+def is_of_gateway(error: type[errors.LivereelError], *, authenticated: bool) -> bool:
+    """True for what is refused before the service is reached.
+
+    `authenticated`: the operation wants credentials. Without, it is IAM's log-in that refuses them.
+    """
+    return issubclass(error, _GATEWAY) or (authenticated and issubclass(error, errors.AuthenticationFailed))
 
 
 def body(error: errors.LivereelError, *, operation: str | None, gateway_request_id: str) -> dict[str, Any]:

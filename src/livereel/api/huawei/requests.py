@@ -94,7 +94,6 @@ Filter = Annotated[str | None, BeforeValidator(empty_is_absent)]
 Offset = Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=OFFSET_MAX)]
 Limit = Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=LIMIT_MAX)]
 
-# ON_DEMAND_RECORD is known to old clients; no template of ours has it.
 AnyRecordType = Literal["CONTINUOUS_RECORD", "COMMAND_RECORD", "PLAN_RECORD", "ON_DEMAND_RECORD"]
 
 
