@@ -127,6 +127,7 @@ class Publishing:
 
         The application is told of the stream, not of the pushes that it is made of: one PUBLISH and one PUBLISH_DONE.
         """
+        publish = push.publish  # a stream that goes on has another one's afterwards
         self._owner.drain(push.key)  # whoever takes over shall have sent all that has arrived
         stream, is_over, successor, seamless = self._registry.leave(push, self._clock.now())
         if successor is not None:
@@ -139,7 +140,7 @@ class Publishing:
                 seamless=seamless,
             )
         if not is_over:
-            log.info("push_over", stream=str(push.key), publish=push.publish.id, reason=reason)
+            log.info("push_over", stream=str(push.key), publish=publish.id, reason=reason)
             return
         self._begun.discard(stream.key)
         try:
@@ -147,7 +148,7 @@ class Publishing:
             await self._notify(stream, PublishEvent.PUBLISH_DONE)
         finally:
             await self._cluster.release(stream.key)
-        log.info("publish_done", stream=str(stream.key), publish=push.publish.id, reason=reason)
+        log.info("publish_done", stream=str(stream.key), publish=publish.id, reason=reason)
 
     async def cut(self, key: StreamKey, reason: str) -> None:
         """End all pushes of a stream, those that are just being admitted among them; harmless when there is none."""

@@ -39,9 +39,10 @@ class Backup(Recorder):
 
     async def ended(self, push: Push, reason: str) -> None:  # type: ignore[override]
         self.server.drain(KEY)
+        publish = push.publish  # of a stream that goes on it is another's afterwards
         departure = self.registry.leave(push, self.clock.now())
         async with self.changed:
-            self.ends[push.publish.id] = reason
+            self.ends[publish.id] = reason
             self.changed.notify_all()
         if departure.is_over:
             await self.writer.close()
