@@ -132,7 +132,10 @@ class Owner:
     def publish_began(self, stream: Stream, template: Template | None) -> None:
         """A stream is live. It goes on with a task that waits for it, or a CONTINUOUS template records it."""
         self._gone[stream.key] = asyncio.Event()
-        stream.keep(max(self._pre_roll_keep, _kept_for(template)))
+        lasting = max(self._pre_roll_keep, template.pre_roll if template is not None else 0.0)
+        stream.keep(max(lasting, _kept_for(template)))
+        # A push that nothing records must not hold all that memory.
+        asyncio.get_running_loop().call_later(BEGINNING_KEPT, stream.keep, lasting)
         if not self._closing:
             self._new_pushes.add(stream.key)
             self._in_background(self._take_up(stream, template))
@@ -187,7 +190,10 @@ class Owner:
         try:
             async with self._exclusive(plan.key):
                 stream = self._live(plan.key)
-                task = self._new_task(plan.project_id, plan.key, template, StartOptions(), plan)
+                # What came while the planner looked belongs to the recording.
+                began_at = max(plan.start_at, stream.publish.started_at)
+                options = StartOptions(pre_roll=max(0.0, self._clock.now() - began_at))
+                task = self._new_task(plan.project_id, plan.key, template, options, plan)
                 return await self._begin(await self._added(task, plan), stream, None)
         finally:
             del self._beginning[plan.id]
@@ -287,7 +293,7 @@ class Owner:
             node=self._node,
             started_at=now,
             armed=armed,
-            pre_roll=max(options.pre_roll, template.pre_roll) if plan is None else 0.0,
+            pre_roll=max(options.pre_roll, template.pre_roll) if plan is None else options.pre_roll,
             deadline=deadline,
             plan_id=plan.id if plan is not None else None,
         )
@@ -647,7 +653,7 @@ def _kept_for(template: Template | None) -> float:
     """Seconds of a new push that its template may want from before its recording begins."""
     if template is None:
         return 0.0
-    begins_with_the_push = template.record_type in (RecordType.CONTINUOUS, RecordType.ON_DEMAND)
+    begins_with_the_push = template.record_type is not RecordType.COMMAND  # or may, if a plan says so
     return BEGINNING_KEPT if begins_with_the_push else template.pre_roll
 
 

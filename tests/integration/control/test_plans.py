@@ -15,6 +15,7 @@ from livereel.domain.errors import NothingRecording, TaskExists
 from livereel.domain.recordings import EndReason, PlanTask, Task
 from livereel.domain.states import TaskState
 from livereel.domain.templates import RecordType, Template
+from livereel.spool.tail import SpoolTail
 from livereel.streams.stream import Stream
 from tests.integration.control.conftest import FRAME, HEADERS, KEY, KEY_FRAME, OTHER_PROJECT, PROJECT, Node
 
@@ -373,3 +374,33 @@ async def test_a_bucket_that_is_not_authorised(plans: Plans) -> None:
     await buckets.authorise(PROJECT, "recordings")
     await plans.advance(planner_module.RETRY_AFTER)
     await plans.until(TaskState.FAILED, RECORDING)
+
+
+async def test_nothing_of_a_push_is_lost_while_the_planner_is_slow(plans: Plans) -> None:
+    node = plans.node
+    await plans.plan(None, 60)
+    await plans.planner.stop()
+    stream = await plans.live()
+    for second in range(1, 4):
+        node.clock.advance(1)
+        node.feed(stream, FRAME, KEY_FRAME, at=1000 * second)
+    plans.planner.start()
+    [task] = await plans.until(RECORDING)
+    node.spools.flush()
+    tags = [tag for _, tag in SpoolTail(node.root / "spool", task.id, None).read(1 << 20)]
+    assert [tag.timestamp for tag in tags if tag.payload == KEY_FRAME] == [0, 1040, 2040, 3040]
+
+
+async def test_what_came_before_the_interval_is_not_recorded(plans: Plans) -> None:
+    node = plans.node
+    stream = await plans.live()
+    await plans.plan(3, 60)
+    await plans.planner.stop()
+    for second in range(1, 5):
+        node.clock.advance(1)
+        node.feed(stream, FRAME, KEY_FRAME, at=1000 * second)
+    plans.planner.start()
+    [task] = await plans.until(RECORDING)
+    node.spools.flush()
+    tags = [tag for _, tag in SpoolTail(node.root / "spool", task.id, None).read(1 << 20)]
+    assert [tag.timestamp for tag in tags if tag.payload == KEY_FRAME] == [3040, 4040]
