@@ -194,8 +194,8 @@ class CallbackSettings(_Group):
     timeout: float = Field(default=10.0, gt=0, le=60)
     """Seconds an attempt may take in all. The receiver only has to answer 200; slower ones are tried again later."""
     on_demand_timeout: float = Field(default=3.0, gt=0, le=10)
-    """Seconds that the service asked by an ON_DEMAND_RECORD template has to answer. What is pushed meanwhile is kept and
-    recorded if the answer says so."""
+    """Seconds that the service asked by an ON_DEMAND_RECORD template has to answer. What is pushed meanwhile is kept,
+    and recorded if the answer says so."""
     on_demand_failure: Literal["record", "ignore"] = "record"
     """What happens to a push when that service gives no usable answer: `record` it as the template says, since a show
     that was not recorded is gone, or `ignore` it."""
