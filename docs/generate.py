@@ -1,4 +1,4 @@
-"""Writes the reference pages in docs/operate from the code: `python docs/generate.py`. A test compares them."""
+"""Writes reference pages in docs from the code: `python docs/generate.py`. A test compares them."""
 
 import os
 import sys
@@ -9,11 +9,13 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 from typer.testing import CliRunner
 
+from livereel.api.huawei.compatibility import CHANGED_FACTS, NEVER_ANSWERED, NOTES, OPEN_POINTS, Decision
+from livereel.api.huawei.operations import OPERATIONS
 from livereel.cli.main import app
 from livereel.observe import metrics
 from livereel.settings import Settings
 
-HERE = Path(__file__).parent / "operate"
+HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code; do not edit. -->"
 WIDTH = 100  # columns of help texts
 
@@ -68,6 +70,39 @@ the catalogue directly, also while a server runs. They end with 0, with 1 when s
 usage or settings; messages about failures go to standard error in one line.
 """
 
+COMPATIBILITY_INTRODUCTION = """\
+# Compatibility
+
+What an application written for the cloud meets when only its endpoint is changed. The contract tests (tests/contract)
+call every operation of the official Python SDK and compare each member of the answer; the statuses below are what they
+want. Errors are in [errors.md](errors.md), permissions in [permissions.md](permissions.md), quotas in
+[limits.md](limits.md), extensions in [extensions.md](extensions.md).
+
+## Operations
+
+Paths are below `/v1/{project_id}` unless they begin with `/v3`. "?" marks a success status that no document gives.
+`full`: does what the documents say; `refused`: answers the documented error only; `ours`: no cloud has it.
+`POST /v3/auth/tokens` (a token for a password) answers 201 as documented.
+"""
+
+OPEN_INTRODUCTION = """\
+## Open points
+
+What the documents leave open, and what livereel does.
+"""
+
+CHANGED_INTRODUCTION = """\
+## Where editions differ
+
+The newest edition counts, unless it is said otherwise.
+"""
+
+NEVER_INTRODUCTION = """\
+## Codes that are never answered
+
+The cloud's tables have these too. [errors.md](errors.md) has those that are answered.
+"""
+
 
 def settings_page() -> str:
     """docs/operate/settings.md"""
@@ -106,7 +141,40 @@ def cli_page() -> str:
     return "\n".join([NOTE, CLI_INTRODUCTION, *(section(words) for words in _commands(app, ()))])
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "cli.md": cli_page}
+def compatibility_page() -> str:
+    """docs/api/compatibility.md"""
+    lines = ["| Operation | Request | Documented | Here | | Known differences |", "|---|---|---|---|---|---|"]
+    for operation in OPERATIONS:
+        note = NOTES[operation.name]
+        request = f"{operation.method} {operation.path.removeprefix('/v1/{project_id}')}"
+        here = ", ".join(map(str, note.statuses)) or "-"
+        row = (operation.name, request, note.documented, here, note.support.value, " ".join(note.differences))
+        lines.append("| " + " | ".join(row).rstrip() + " |")
+    never = [f"| {code} | {reason} |" for code, reason in NEVER_ANSWERED.items()]
+    return "\n".join(
+        [
+            *(NOTE, COMPATIBILITY_INTRODUCTION, *lines, ""),
+            *(OPEN_INTRODUCTION, *_decisions("Open", "Known", OPEN_POINTS), ""),
+            *(CHANGED_INTRODUCTION, *_decisions("Subject", "Documents", CHANGED_FACTS), ""),
+            *(NEVER_INTRODUCTION, "| Code | Why |", "|---|---|", *never, ""),
+        ]
+    )
+
+
+def _decisions(subject: str, known: str, decisions: tuple[Decision, ...]) -> Iterator[str]:
+    yield f"| {subject} | {known} | livereel |"
+    yield "|---|---|---|"
+    for decision in decisions:
+        yield "| " + " | ".join(decision) + " |"
+
+
+#: By path below docs.
+PAGES = {
+    "operate/settings.md": settings_page,
+    "operate/metrics.md": metrics_page,
+    "operate/cli.md": cli_page,
+    "api/compatibility.md": compatibility_page,
+}
 
 
 def _commands(group: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -163,7 +231,6 @@ def _default(name: str, member: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write all pages."""
-    HERE.mkdir(exist_ok=True)
     for name, page in PAGES.items():
         (HERE / name).write_text(page(), "utf-8")
 

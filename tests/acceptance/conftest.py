@@ -41,7 +41,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """One server for all tests that leave it as it is; its log must be clean after all of them."""
-    yield from _run_server(tmp_path_factory.mktemp("server"))
+    yield from run_server(tmp_path_factory.mktemp("server"))
 
 
 @pytest.fixture
@@ -53,11 +53,12 @@ def server(shared_server: LiveServer) -> LiveServer:
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server for this test alone, which may kill and restart it. Still running at the end, it is stopped in order."""
-    yield from _run_server(tmp_path)
+    yield from run_server(tmp_path)
 
 
-def _run_server(directory: Path) -> Iterator[LiveServer]:
-    server = LiveServer(directory)
+def run_server(directory: Path, **environment: str) -> Iterator[LiveServer]:
+    """A server until its tests are over. If it still runs then it is stopped in order, and its log must be clean."""
+    server = LiveServer(directory, **environment)
     try:
         yield server.start()
         if server.running:

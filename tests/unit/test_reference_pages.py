@@ -23,7 +23,7 @@ GENERATOR = _generator()
 @pytest.mark.parametrize("name", GENERATOR.PAGES)  # type: ignore[attr-defined]
 def test_a_page_is_up_to_date(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    written = (ROOT / "docs" / "operate" / name).read_text("utf-8")
+    written = (ROOT / "docs" / name).read_text("utf-8")
     assert written == GENERATOR.PAGES[name](), "run: python docs/generate.py"  # type: ignore[attr-defined]
 
 
