@@ -85,7 +85,7 @@ class HttpFile(HttpStream):
         self.close()
         self.closed = False
         self._response, self._link = _get(self.url, self._guard, start=self._wanted)
-        if self._response.status != http.client.PARTIAL_CONTENT:
+        if self._response.status != (http.client.PARTIAL_CONTENT if self._wanted else http.client.OK):
             raise OSError("the server gave ranges at first and does no more")
         self._at = self._wanted
 
