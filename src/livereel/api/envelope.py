@@ -47,9 +47,14 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = self._clock.monotonic()
         made = RequestId(self._new_uuid(), int(self._clock.now()), self._hostname)
         scope[REQUEST_ID_KEY] = made
+        # On every line that is logged on behalf of this request, in whatever part of the server.
+        with structlog.contextvars.bound_contextvars(request_id=str(made)):
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = self._clock.monotonic()
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -66,7 +71,7 @@ class Envelope:
             if not status:
                 await error_response(scope, error)(scope, receive, send_with_id)
         except Exception:
-            log.exception("api_request_failed", request_id=str(made), method=scope["method"], path=scope["path"])
+            log.exception("api_request_failed", method=scope["method"], path=scope["path"])
             if not status:
                 await internal_error(scope)(scope, receive, send_with_id)
         finally:
@@ -83,7 +88,6 @@ class Envelope:
             path=scope["path"],
             status=status,
             seconds=round(seconds, 4),
-            request_id=str(scope[REQUEST_ID_KEY]),
         )
 
 

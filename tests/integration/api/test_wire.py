@@ -50,6 +50,16 @@ async def test_control_has_an_empty_body_and_a_request_id(api: Api) -> None:
     assert abs(int(reply.headers["X-request-id"].split("-")[5]) - time.time()) < 5
 
 
+async def test_what_is_logged_for_a_request_bears_its_id(api: Api) -> None:
+    await make_domain(api)
+    configuration = dict(structlog.get_config())
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        reply = await api.call("POST", "stream/blocks", {"domain": DOMAIN, "app_name": "live", "stream_name": "cam01"})
+    assert structlog.get_config()["processors"] == configuration["processors"]
+    assert {line["event"] for line in lines} == {"stream_blocked", "api_request"}
+    assert {line["request_id"] for line in lines} == {reply.headers["X-request-id"]}
+
+
 async def test_rule_reply_has_defaults_filled_in(api: Api) -> None:
     await make_domain(api)
     reply = await api.call(
