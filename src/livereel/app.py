@@ -83,6 +83,7 @@ class Server:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self._ready = False
+        self._refuse_starts: Callable[[], None] = lambda: None
         #: The access key made at the very first start; None at every other.
         self.first_key: NewAccessKey | None = None
         #: The real ports, once started.
@@ -196,6 +197,7 @@ class Server:
             catalogue, sender, clock, _new_id, record_on_failure=settings.callbacks.on_demand_failure == "record"
         ).decide
         cluster.serve(commands.handler(owner, publishing))
+        self._refuse_starts = owner.refuse_starts
         ingest = IngestServer(
             host=settings.rtmp.host,
             port=settings.rtmp.port,
@@ -258,6 +260,7 @@ class Server:
     async def stop(self) -> None:
         """Refuse new work, finish open recordings within the grace time, leave the rest for the next start."""
         self._ready = False
+        self._refuse_starts()
         await self._stack.aclose()
 
     def _start_planner(self, planner: Planner, owner: Owner) -> Planner:

@@ -132,6 +132,11 @@ class LiveServer:
         assert code == 0, f"exit status {code}:\n{self.log_text()[-4000:]}"
         self.check_log()
 
+    def terminate(self) -> None:
+        """SIGTERM, without waiting for what comes of it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
     def kill(self) -> None:
         """SIGKILL: what a crash or a power cut looks like to the next start."""
         if self._process is not None:

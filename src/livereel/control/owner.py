@@ -110,7 +110,7 @@ class Owner:
         self._locks: dict[StreamKey, tuple[asyncio.Lock, int]] = {}
         self._gone: dict[StreamKey, asyncio.Event] = {}
         self._background: set[asyncio.Task[None]] = set()
-        self._closing = False
+        self._closing = self._refusing = False
         #: Reads what is in a publisher's socket now; set by the composition root, since ingest lies above.
         self.drain: Callable[[StreamKey], None] = lambda _key: None
         #: Asks the tenant's service about a push of an ON_DEMAND template; gives the template to record by, or None.
@@ -124,6 +124,8 @@ class Owner:
         if command.action is Action.START:
             if command.template is None:
                 raise ValueError("START carries the template that decides over the stream")
+            if self._refusing:
+                raise ShuttingDown("the server is stopping; send START again when it is back")
             task = await self._start(command.project_id, command.key, command.template, command.options)
         else:
             task = await self._stop(command.key)
@@ -224,6 +226,10 @@ class Owner:
     def running(self) -> list[Task]:
         """The tasks that take tags now."""
         return [running.task for running in self._running.values()]
+
+    def refuse_starts(self) -> None:
+        """Answer START with ShuttingDown: it would begin a recording that `close` ends a moment later."""
+        self._refusing = True
 
     async def close(self) -> None:
         """Begin nothing more; end what is running. A task with a merge window stays open for the next start."""

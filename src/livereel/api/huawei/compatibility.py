@@ -343,7 +343,7 @@ NEVER_ANSWERED: dict[str, str] = {
     "APIGW.0401": "There is no list of client addresses; use a firewall.",
     "APIGW.0402": "There is no list of client addresses; use a firewall.",
     "APIGW.0601": "Failures are `LIVE.100011005`.",
-    "APIGW.0602": "What is no HTTP request gets a bare 400.",
+    "APIGW.0602": "What is no HTTP request is 400 `APIGW.0201`.",
     "APIGW.0607": "See `LIVE.100011004`.",
     "APIGW.0613": "IAM is a part of the server.",
     "APIGW.0802": "There are no regions.",
