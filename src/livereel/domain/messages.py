@@ -131,7 +131,7 @@ class OutboxMessage:
 
     id: int
     channel: str
-    kind: str  # "notification" or "callback"
+    kind: str  # "notification", "callback", "snapshot" or "pull"
     event: str
     project_id: str
     domain: str
