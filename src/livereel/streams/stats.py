@@ -16,6 +16,8 @@ class _Batch(NamedTuple):
     audio_bytes: int
     frames: int
     audio_frames: int
+    video_end: int | None  # timestamps (ms) of the last tags
+    audio_end: int | None
 
 
 class Rates(NamedTuple):
@@ -45,7 +47,9 @@ class StreamStats:
         """Count a batch that arrived at `now` (Unix time)."""
         video = [len(body) for kind, _, body in tags if kind == TAG_VIDEO]
         audio = [len(body) for kind, _, body in tags if kind == TAG_AUDIO]
-        batch = _Batch(now, sum(video), sum(audio), len(video), len(audio))
+        batch = _Batch(
+            now, sum(video), sum(audio), len(video), len(audio), _end(tags, TAG_VIDEO), _end(tags, TAG_AUDIO)
+        )
         self.bytes += batch.video_bytes + batch.audio_bytes
         self.tags += len(tags)
         if video or audio:
@@ -57,18 +61,33 @@ class StreamStats:
             batches.popleft()
 
     def rates(self, now: float) -> Rates:
-        """The rates at `now` (Unix time); zeros when nothing comes any more."""
-        batches = self._batches
+        """The rates at `now` (Unix time); zeros when nothing comes any more.
+
+        They are taken over media time, since batches arrive unevenly; where timestamps jump, over the time of arrival.
+        """
+        batches = list(self._batches)
         if len(batches) < 2 or now - batches[-1].at > RATE_WINDOW:
             return Rates()
+        video = _span([(batch.at, batch.video_end) for batch in batches])
+        audio = _span([(batch.at, batch.audio_end) for batch in batches])
         # The first batch came in the time before it, so it marks the start only.
-        span = batches[-1].at - batches[0].at
-        if span <= 0:
-            return Rates()
-        later = list(batches)[1:]
+        later = batches[1:]
         return Rates(
-            sum(batch.video_bytes for batch in later) * 8 / span / 1000,
-            sum(batch.audio_bytes for batch in later) * 8 / span / 1000,
-            sum(batch.frames for batch in later) / span,
-            sum(batch.audio_frames for batch in later) / span,
+            sum(batch.video_bytes for batch in later) * 8 / 1000 / video if video else 0.0,
+            sum(batch.audio_bytes for batch in later) * 8 / 1000 / audio if audio else 0.0,
+            sum(batch.frames for batch in later) / video if video else 0.0,
+            sum(batch.audio_frames for batch in later) / audio if audio else 0.0,
         )
+
+
+def _end(tags: Sequence[Tag], kind: int) -> int | None:
+    return next((tag.timestamp for tag in reversed(tags) if tag.kind == kind), None)
+
+
+def _span(ends: list[tuple[float, int | None]]) -> float:
+    """Seconds from the first batch to the last: of media if that is plausible, else of arrival."""
+    arrival = ends[-1][0] - ends[0][0]
+    stamps = [end for _, end in ends if end is not None]
+    media = ((stamps[-1] - stamps[0]) % (1 << 32)) / 1000 if ends[0][1] is not None and len(stamps) > 1 else 0.0
+    plausible = arrival - RATE_WINDOW / 2 < media < arrival + RATE_WINDOW / 2
+    return media if media > 0 and plausible else arrival

@@ -100,7 +100,7 @@ async def test_headers_that_drip_run_into_the_timeout(outbox: Outbox) -> None:
     async with raw_server(drip) as url:
         began = time.monotonic()
         assert await first_error(outbox, url) == "no answer within 1 s"
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30  # dripping on it would take 100 s
 
 
 async def test_an_endless_refusal_is_read_to_a_bound(outbox: Outbox) -> None:

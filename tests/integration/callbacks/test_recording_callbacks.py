@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -152,10 +151,8 @@ async def test_a_bad_receiver_holds_up_only_its_own_recording(outbox: Outbox, re
             await tell(outbox, event, task=f"{n:032x}", domain="bad.example.com")
     for event in (CallbackEvent.RECORD_START, CallbackEvent.RECORD_FILE_COMPLETE, CallbackEvent.RECORD_OVER):
         await tell(outbox, event)
-    began = time.monotonic()
     await outbox.dispatch()
-    await outbox.until(MessageState.DELIVERED, 3, within=5)
-    assert time.monotonic() - began < 3
+    await outbox.until(MessageState.DELIVERED, 3, within=15)  # behind the others it would take minutes
     assert [body["event_type"] for body in ours.bodies] == ["RECORD_START", "RECORD_FILE_COMPLETE", "RECORD_OVER"]
     assert {body["event_type"] for body in theirs.bodies} <= {"RECORD_START"}  # none overtook the one before it
 
