@@ -43,6 +43,17 @@ def test_the_file_in_the_working_directory_is_read() -> None:
     assert loaded.callbacks.allow_private == (ip_network("10.1.0.0/16"),)
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("0.0.0.0", "127.0.0.1:1"), ("::", "[::1]:1"), ("192.0.2.1", "192.0.2.1:1"), ("2001:db8::1", "[2001:db8::1]:1")],
+)
+def test_how_pull_tasks_reach_our_own_rtmp_server(host: str, address: str) -> None:
+    write(f'[rtmp]\nhost = "{host}"\n[pulls]\nallow_private = ["10.0.0.0/8"]\n')
+    loaded = settings.load()
+    assert loaded.rtmp_address(1) == address
+    assert loaded.pulls.allow_private == (ip_network("10.0.0.0/8"),)
+
+
 def test_the_environment_beats_the_file_member_by_member(monkeypatch: pytest.MonkeyPatch) -> None:
     write('[rtmp]\nport = 1936\nhost = "192.0.2.1"\n')
     monkeypatch.setenv("LIVEREEL_RTMP__PORT", "1937")

@@ -13,6 +13,7 @@ import structlog
 
 from livereel.callbacks.snapshots import SNAPSHOT, snapshot_callback
 from livereel.catalogue.port import Catalogue
+from livereel.control.buckets import is_authorised
 from livereel.control.snapshots import key_of
 from livereel.domain.clock import Clock
 from livereel.domain.errors import LivereelError
@@ -158,6 +159,9 @@ class SnapshotTaker:
         taken_at = self._clock.now()
         picture = await self._pool.make(coded)
         object_key = key_of(config, stream.key, taken_at)
+        async with self._catalogue.read() as uow:
+            if not await is_authorised(uow, config.project_id, config.address.bucket):
+                raise PictureFailed(f"the bucket {config.address.bucket} is not authorised any more")
         await self._stores.get(config.address.bucket).put_bytes(object_key, picture.jpeg)
         metrics.snapshots.labels("stored").inc()
         log.debug("snapshot_stored", stream=str(stream.key), object=object_key, size=len(picture.jpeg))

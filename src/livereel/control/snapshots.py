@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from livereel.catalogue.port import Catalogue, Page, UnitOfWork
+from livereel.control.buckets import is_authorised
 from livereel.control.domains import owned
 from livereel.domain.errors import InvalidParameter, ResourceExists, ResourceNotFound, UnknownDomain
 from livereel.domain.keys import StreamKey
@@ -30,6 +31,7 @@ class SnapshotService:
         self._check(config)
         async with self._catalogue.write() as uow:
             await _check_domain(uow, config.project_id, config.domain)
+            await _check_bucket(uow, config)
             if await uow.snapshots.get(config.domain, config.app) is not None:
                 raise ResourceExists(f"snapshots of {config.domain}/{config.app} are configured already")
             await uow.snapshots.put(config)
@@ -40,6 +42,7 @@ class SnapshotService:
         self._check(config)
         async with self._catalogue.write() as uow:
             await _check_domain(uow, config.project_id, config.domain)
+            await _check_bucket(uow, config)
             old = await uow.snapshots.get(config.domain, config.app)
             if old is None:
                 raise _missing(config.domain, config.app)
@@ -81,6 +84,12 @@ async def _check_domain(uow: UnitOfWork, project_id: str, name: str) -> None:
         raise UnknownDomain(error.detail) from None
     if domain.type is not DomainType.PUSH:
         raise InvalidParameter(f"{name} is a streaming domain; snapshots want an ingest domain")
+
+
+async def _check_bucket(uow: UnitOfWork, config: SnapshotConfig) -> None:
+    bucket = config.address.bucket
+    if not await is_authorised(uow, config.project_id, bucket):
+        raise InvalidParameter(f"the bucket {bucket} is not authorised for this project; see PUT obs/authority")
 
 
 def _missing(domain: str, app: str) -> ResourceNotFound:

@@ -11,6 +11,7 @@ from livereel.callbacks.targets import Targets
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.control import pictures
+from livereel.control.buckets import BucketService
 from livereel.control.domains import DomainService, NewDomain
 from livereel.control.pictures import SnapshotTaker
 from livereel.control.snapshots import SnapshotService
@@ -251,6 +252,22 @@ async def test_the_running_loop(studio: Studio, monkeypatch: pytest.MonkeyPatch)
         while not studio.stored():
             await asyncio.sleep(0.02)
     await studio.taker.stop()
+
+
+async def test_only_authorised_buckets(studio: Studio) -> None:
+    buckets = BucketService(studio.catalogue, studio.stores)
+    await buckets.authorise(PROJECT, "elsewhere")
+    with pytest.raises(InvalidParameter, match="not authorised"):
+        await studio.service.create(CONFIG)
+    await buckets.authorise(PROJECT, "pictures")
+    await studio.service.create(CONFIG)
+    studio.push()
+    await studio.look()
+    assert len(studio.stored()) == 1
+    await buckets.cancel(PROJECT, "pictures")
+    studio.clock.advance(6.0)
+    await studio.look()
+    assert len(studio.stored()) == 1
 
 
 async def test_what_is_refused(studio: Studio) -> None:
