@@ -12,12 +12,12 @@ from tests.acceptance.api import ANOTHER_SECOND, DOMAIN
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.footage import MediaFile, check_piece_of
 from tests.acceptance.server import LiveServer
-from tests.acceptance.tools import SDK, go_sample, java_sample
+from tests.acceptance.tools import SDK, go_program, java_program
 
 SAMPLES: dict[str, Callable[[], list[str]]] = {
     "python": lambda: [sys.executable, str(SDK / "python" / "record_control.py")],
-    "go": go_sample,
-    "java": java_sample,
+    "go": go_program,
+    "java": java_program,
 }
 
 
@@ -54,20 +54,22 @@ def test_sample(server: LiveServer, ffmpeg_push: Push, footage: Footage, stream:
 
 def run_sample(server: LiveServer, command: list[str], action: str, stream: str) -> tuple[int, str]:
     """Exit status and output of one run."""
+    return run_program(server, command, LIVE_ACTION=action, LIVE_STREAM=stream, LIVE_PUBLISH_DOMAIN=DOMAIN)
+
+
+def run_program(server: LiveServer, command: list[str], **environment: str) -> tuple[int, str]:
+    """Exit status and output of a program that finds the server, app `live` and what else is given in variables."""
     assert server.credentials is not None
-    environment = {
+    found = {
         "CLOUD_SDK_AK": server.credentials.access,
         "CLOUD_SDK_SK": server.credentials.secret,
         "CLOUD_SDK_PROJECT_ID": server.credentials.project_id,
         "LIVE_ENDPOINT": server.endpoint,
-        "LIVE_ACTION": action,
-        "LIVE_PUBLISH_DOMAIN": DOMAIN,
         "LIVE_APP": "live",
-        "LIVE_STREAM": stream,
     }
     done = subprocess.run(
         command,
-        env=os.environ | environment,
+        env=os.environ | found | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

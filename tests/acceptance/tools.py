@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,26 +91,30 @@ def aac_encoder() -> str | None:
     return next((name for name in ("voaacenc", "avenc_aac", "fdkaacenc", "faac") if gst_has(name)), None)
 
 
-def go_sample() -> list[str]:
-    """Build the Go sample (cached by Go itself); the command that runs it."""
+def go_program(package: str = ".") -> list[str]:
+    """Build a program of sdk/go (cached by Go itself); the command that runs it."""
     needs("go")
-    program = BUILD / "record_control_go"
+    program = BUILD / ("record_control_go" if package == "." else f"{Path(package).name}_go")
     BUILD.mkdir(parents=True, exist_ok=True)
-    _run(["go", "build", "-mod=readonly", "-o", str(program), "."], SDK / "go")
+    _run(["go", "build", "-mod=readonly", "-o", str(program), package], SDK / "go")
     return [str(program)]
 
 
-def java_sample() -> list[str]:
-    """Compile the Java sample; the command that runs it."""
-    needs("mvn")
+@cache
+def _java_classpath() -> str:
     build = BUILD / "java"
     build.mkdir(parents=True, exist_ok=True)
     maven = ["mvn", "-q", "-B", f"-Dsample.build={build}", "compile", "dependency:build-classpath"]
     # Once the jars are in the local repository Maven need not ask anybody.
     if subprocess.run([*maven, "-o"], cwd=SDK / "java", check=False, capture_output=True).returncode:
         _run(maven, SDK / "java")
-    classpath = (build / "classpath").read_text()
-    return ["java", "-cp", f"{build / 'classes'}{os.pathsep}{classpath}", "RecordControl"]
+    return f"{build / 'classes'}{os.pathsep}{(build / 'classpath').read_text()}"
+
+
+def java_program(main: str = "RecordControl") -> list[str]:
+    """Compile the programs of sdk/java; the command that runs one."""
+    needs("mvn")
+    return ["java", "-cp", _java_classpath(), main]
 
 
 def _run(command: list[str], directory: Path) -> None:
