@@ -2,11 +2,13 @@
 
 A task begins when its stream is attached to a spool and counts as recording when the first key frame is on disk.
 It ends when the stream is detached; what follows (files, store, recording.json) is `finishing`.
+
+This module is long because all that may begin, break or end a recording meets here, under one lock per stream; what only
+waits is in `armed` and `interruptions`.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from livereel.control.announcer import Announcer
 from livereel.control.armed import Armed
 from livereel.control.buckets import is_authorised
 from livereel.control.finishing import Finishing
+from livereel.control.interruptions import Interrupted, Interruptions
+from livereel.control.locks import StreamLocks
 from livereel.domain.clock import Clock
 from livereel.domain.errors import (
     BucketNotAuthorised,
@@ -34,7 +38,7 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.messages import CallbackEvent
 from livereel.domain.recordings import MIN_PAUSE_AFTER_STOP, EndReason, PlanTask, SpoolPosition, Task
 from livereel.domain.states import TaskEvent, TaskState, next_task_state
-from livereel.domain.templates import RecordFormat, RecordType, Template
+from livereel.domain.templates import RecordType, Template
 from livereel.observe import metrics
 from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.spool import recovery
@@ -56,14 +60,6 @@ class Running:
     task: Task
     stream: Stream
     writer: SpoolWriter
-
-
-@dataclass(slots=True)
-class Interrupted:
-    """A task whose push broke and whose merge window is open; `timers` close its files one format after the other."""
-
-    task: Task
-    timers: list[asyncio.TimerHandle]
 
 
 class Owner:
@@ -100,14 +96,14 @@ class Owner:
         self._armed = Armed(catalogue, clock, new_id)
         self._limits: dict[StreamKey, asyncio.TimerHandle] = {}
         self._running: dict[StreamKey, Running] = {}
-        self._interrupted: dict[StreamKey, Interrupted] = {}
+        self._interrupted = Interruptions(recorder, clock, self._window_passed)
         #: Waits without a limit for the first key frame of a push; STOP of a COMMAND recording sets the event.
         self._awaited: dict[StreamKey, tuple[asyncio.Event, RecordType]] = {}
         #: Pushes of which it is not clear yet what records them.
         self._new_pushes: set[StreamKey] = set()
         #: By plan id: a planned recording is being begun; setting the event ends the wait for its first key frame.
         self._beginning: dict[str, asyncio.Event] = {}
-        self._locks: dict[StreamKey, tuple[asyncio.Lock, int]] = {}
+        self._locks = StreamLocks(self._changed)
         self._gone: dict[StreamKey, asyncio.Event] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._closing = self._refusing = False
@@ -146,23 +142,23 @@ class Owner:
         """A stream has ended and its last tags were fed: interrupt or end what records it."""
         if gone := self._gone.pop(stream.key, None):
             gone.set()
-        async with self._exclusive(stream.key):
+        async with self._locks.hold(stream.key):
             running = self._running.get(stream.key)
             if running is not None and running.stream is stream:
                 await self._interrupt_or_end(running, EndReason.PUBLISH_DONE)
 
     async def adopt(self, task: Task) -> bool:
         """Go on with an INTERRUPTED task of an earlier run if its merge window is open still; the recorder knows it."""
-        async with self._exclusive(task.key):
-            if self._clock.now() >= _broke_at(task) + task.template.merge_seconds:
+        async with self._locks.hold(task.key):
+            if self._interrupted.is_over(task):
                 return False
-            self._wait_for_return(task)
+            self._interrupted.add(task, timed=True)
             self._watch_limit(task)
         return True
 
     async def adopt_armed(self, task: Task) -> None:
         """Wait on with an armed task of an earlier run."""
-        async with self._exclusive(task.key):
+        async with self._locks.hold(task.key):
             if task.state is TaskState.STARTING:
                 await self._armed.wait_on(task)
             else:
@@ -171,7 +167,7 @@ class Owner:
 
     async def end_recovered(self, task: Task, reason: EndReason) -> None:
         """End a task of an earlier run where its spool ends; the recorder knows it."""
-        async with self._exclusive(task.key):
+        async with self._locks.hold(task.key):
             await self._ended(task, reason)
 
     def is_free(self, key: StreamKey, project_id: str) -> bool:
@@ -190,7 +186,7 @@ class Owner:
         """
         self._beginning[plan.id] = asyncio.Event()
         try:
-            async with self._exclusive(plan.key):
+            async with self._locks.hold(plan.key):
                 stream = self._live(plan.key)
                 # What came while the planner looked belongs to the recording.
                 began_at = max(plan.start_at, stream.publish.started_at)
@@ -202,8 +198,7 @@ class Owner:
 
     def planned(self) -> list[Task]:
         """The tasks of plans that take tags or wait for their stream."""
-        waiting = [interrupted.task for interrupted in self._interrupted.values()]
-        return [task for task in self.running() + waiting if task.plan_id is not None]
+        return [task for task in self.running() + self._interrupted.tasks() if task.plan_id is not None]
 
     async def end_planned(self, key: StreamKey, plan_id: str) -> Task | None:
         """End what a plan records, if it records anything. The plan's row must say already that it is over."""
@@ -215,7 +210,7 @@ class Owner:
                 awaited[0].set()
         elif running is None or running.task.plan_id != plan_id:
             return None
-        async with self._exclusive(key):
+        async with self._locks.hold(key):
             interrupted, running = self._interrupted.get(key), self._running.get(key)
             if interrupted is not None and interrupted.task.plan_id == plan_id:
                 return await self._end_interrupted(interrupted, EndReason.PLAN_END)
@@ -234,13 +229,11 @@ class Owner:
     async def close(self) -> None:
         """Begin nothing more; end what is running. A task with a merge window stays open for the next start."""
         self._closing = True
-        for interrupted in self._interrupted.values():
-            for timer in interrupted.timers:
-                timer.cancel()
+        self._interrupted.freeze()
         for timer in self._limits.values():
             timer.cancel()
         for key in list(self._running):
-            async with self._exclusive(key):
+            async with self._locks.hold(key):
                 if (running := self._running.get(key)) is not None:
                     await self._interrupt_or_end(running, EndReason.SHUTDOWN)
         for job in list(self._background):
@@ -250,7 +243,7 @@ class Owner:
     async def _start(self, project_id: str, key: StreamKey, template: Template, options: StartOptions) -> Task:
         if key in self._awaited:
             raise TaskExists(f"a recording of {key} begins or goes on as soon as a key frame comes")
-        async with self._exclusive(key):
+        async with self._locks.hold(key):
             task = self._new_task(project_id, key, template, options)
             if task.armed and self._registry.get(key) is None:
                 self._check_free(key)
@@ -308,7 +301,7 @@ class Owner:
         """What a new push means for recording: go on with an interrupted task, begin a CONTINUOUS one, or nothing."""
         key = stream.key
         try:
-            async with self._exclusive(key):
+            async with self._locks.hold(key):
                 if (interrupted := self._interrupted.get(key)) is not None:
                     if _goes_on(interrupted.task, template):
                         await self._resume(stream, interrupted)
@@ -388,7 +381,7 @@ class Owner:
         running = self._attach(task, stream)
         spooled = await self._first_key_frame(running, None)
         if spooled:
-            self._no_longer_waits(interrupted)
+            self._interrupted.remove(interrupted)
             await self._recording(running, TaskEvent.RESUME)
         else:
             # The window goes on from where the push before broke; what came without a key frame is no recording.
@@ -471,7 +464,7 @@ class Owner:
             if record_type is not RecordType.COMMAND:
                 raise NothingRecording(f"{key} is recorded by a {record_type} template, not by command")
             waits.set()  # else it would hold the stream until a key frame comes
-        async with self._exclusive(key):
+        async with self._locks.hold(key):
             if (disarmed := await self._armed.end(key, EndReason.STOP)) is not None:
                 return disarmed
             interrupted, running = self._interrupted.get(key), self._running.get(key)
@@ -501,31 +494,7 @@ class Owner:
         async with self._catalogue.write() as uow:
             await uow.tasks.update(task)
         log.info("task_interrupted", stream=str(task.key), task=task.id, window=task.template.merge_seconds)
-        self._wait_for_return(task)
-
-    def _wait_for_return(self, task: Task) -> None:
-        """Close the files of each format when its merge window has passed, and the task after the longest."""
-        assert task.spool_end is not None
-        interrupted = self._interrupted[task.key] = Interrupted(task, [])
-        if self._closing:
-            return
-        loop = asyncio.get_running_loop()
-        passed = self._clock.now() - _broke_at(task)
-        windows: dict[int, list[RecordFormat]] = {}
-        for record_format, config in task.template.formats.items():
-            windows.setdefault(config.merge_seconds, []).append(record_format)
-        longest = max(windows)
-        interrupted.timers.append(loop.call_later(max(0.0, longest - passed), self._window_passed, interrupted))
-        del windows[longest]
-        for window, formats in windows.items():
-            delay = max(0.0, window - passed)
-            timer = loop.call_later(delay, self._recorder.interrupt, task.id, task.spool_end, formats)
-            interrupted.timers.append(timer)
-
-    def _no_longer_waits(self, interrupted: Interrupted) -> None:
-        for timer in interrupted.timers:
-            timer.cancel()
-        self._interrupted.pop(interrupted.task.key, None)
+        self._interrupted.add(task, timed=not self._closing)
 
     def _window_passed(self, interrupted: Interrupted) -> None:
         self._in_background(self._end_late(interrupted))
@@ -533,13 +502,13 @@ class Owner:
     async def _end_late(self, interrupted: Interrupted) -> None:
         if (awaited := self._awaited.get(interrupted.task.key)) is not None:
             awaited[0].set()
-        async with self._exclusive(interrupted.task.key):
+        async with self._locks.hold(interrupted.task.key):
             if self._interrupted.get(interrupted.task.key) is interrupted:
                 await self._end_interrupted(interrupted, EndReason.MERGE_WINDOW)
 
     async def _end_interrupted(self, interrupted: Interrupted, reason: EndReason) -> Task:
         """End a task whose push is over already. The caller holds the stream's lock."""
-        self._no_longer_waits(interrupted)
+        self._interrupted.remove(interrupted)
         ended_at = self._clock.now() if reason is EndReason.STOP else interrupted.task.ended_at
         return await self._ended(replace(interrupted.task, ended_at=ended_at), reason)
 
@@ -588,7 +557,7 @@ class Owner:
     async def _limit_passed(self, key: StreamKey) -> None:
         if (awaited := self._awaited.get(key)) is not None:
             awaited[0].set()
-        async with self._exclusive(key):
+        async with self._locks.hold(key):
             self._limits.pop(key, None)
             await self._armed.end(key, EndReason.ARMED_LIMIT)
             if (interrupted := self._interrupted.get(key)) is not None and interrupted.task.armed:
@@ -600,6 +569,9 @@ class Owner:
         log.error("spool_failed", stream=str(running.task.key), task=running.task.id, error=error)
         self._in_background(self._end_failed(running))
 
+    def _changed(self) -> None:
+        self.on_change()
+
     def _in_background(self, job: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(job)
         self._background.add(task)
@@ -607,33 +579,19 @@ class Owner:
 
     async def _let_go(self, task_id: str) -> None:
         """The recorder gave the task up: take the stream off it. Its row and spool are the caller's business."""
-        for interrupted in [each for each in self._interrupted.values() if each.task.id == task_id]:
-            self._no_longer_waits(interrupted)
+        for task in self._interrupted.tasks():
+            if task.id == task_id and (interrupted := self._interrupted.get(task.key)) is not None:
+                self._interrupted.remove(interrupted)
         for running in [running for running in self._running.values() if running.task.id == task_id]:
-            async with self._exclusive(running.task.key):
+            async with self._locks.hold(running.task.key):
                 running.stream.detach(running.writer)
                 await running.writer.close()
                 if self._running.pop(running.task.key, None) is not None:
                     metrics.active_tasks.dec()
 
     async def _end_failed(self, running: Running) -> None:
-        async with self._exclusive(running.task.key):
+        async with self._locks.hold(running.task.key):
             await self._end(running, EndReason.SPOOL_FAILED)
-
-    @contextlib.asynccontextmanager
-    async def _exclusive(self, key: StreamKey) -> AsyncIterator[None]:
-        """One START, STOP or end of push at a time per stream; the lock goes with its last user."""
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks.pop(key)
-            if users > 1:
-                self._locks[key] = (lock, users - 1)
-            else:
-                self.on_change()
 
 
 def _goes_on(task: Task, template: Template | None) -> bool:
@@ -661,12 +619,6 @@ def _kept_for(template: Template | None) -> float:
         return 0.0
     begins_with_the_push = template.record_type is not RecordType.COMMAND  # or may, if a plan says so
     return BEGINNING_KEPT if begins_with_the_push else template.pre_roll
-
-
-def _broke_at(task: Task) -> float:
-    """When the push of an INTERRUPTED task broke."""
-    assert task.ended_at is not None
-    return task.ended_at
 
 
 async def _wait(wanted: asyncio.Event, timeout: float | None, *, unless: tuple[asyncio.Event, ...]) -> bool:

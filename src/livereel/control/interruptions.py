@@ -1,0 +1,88 @@
+"""Tasks whose push broke and whose merge window is open: what is closed when, and until when their stream may return.
+
+Each format has a window of its own. When one passes, the recorder completes that format's file; when the longest
+passes, the task is over.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from livereel.domain.clock import Clock
+from livereel.domain.keys import StreamKey
+from livereel.domain.recordings import Task
+from livereel.domain.templates import RecordFormat
+from livereel.recorder.supervisor import RecorderSupervisor
+
+
+@dataclass(slots=True, eq=False)
+class Interrupted:
+    """A task in the state INTERRUPTED. `timers` run until its stream is back or it ends."""
+
+    task: Task
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+
+class Interruptions:
+    """The interrupted tasks of this node. `passed` is called when the longest window of one has passed."""
+
+    def __init__(self, recorder: RecorderSupervisor, clock: Clock, passed: Callable[[Interrupted], None]) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._passed = passed
+        self._waiting: dict[StreamKey, Interrupted] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._waiting
+
+    def get(self, key: StreamKey) -> Interrupted | None:
+        """The task that waits for this stream."""
+        return self._waiting.get(key)
+
+    def tasks(self) -> list[Task]:
+        """All of them."""
+        return [interrupted.task for interrupted in self._waiting.values()]
+
+    def is_over(self, task: Task) -> bool:
+        """Whether the longest window of an INTERRUPTED task has passed."""
+        return self._clock.now() >= broke_at(task) + task.template.merge_seconds
+
+    def add(self, task: Task, *, timed: bool) -> None:
+        """Wait for the stream of `task`; without `timed` (the server is stopping) no window passes any more."""
+        interrupted = self._waiting[task.key] = Interrupted(task)
+        if timed:
+            self._set_timers(interrupted)
+
+    def remove(self, interrupted: Interrupted) -> None:
+        """It waits no longer; nothing happens if it has been removed."""
+        for timer in interrupted.timers:
+            timer.cancel()
+        self._waiting.pop(interrupted.task.key, None)
+
+    def freeze(self) -> None:
+        """Let no window pass any more: the next start goes on with what waits now."""
+        for interrupted in self._waiting.values():
+            for timer in interrupted.timers:
+                timer.cancel()
+
+    def _set_timers(self, interrupted: Interrupted) -> None:
+        task = interrupted.task
+        assert task.spool_end is not None
+        loop = asyncio.get_running_loop()
+        gone = self._clock.now() - broke_at(task)
+        windows: dict[int, list[RecordFormat]] = {}
+        for record_format, config in task.template.formats.items():
+            windows.setdefault(config.merge_seconds, []).append(record_format)
+        longest = max(windows)
+        interrupted.timers.append(loop.call_later(max(0.0, longest - gone), self._passed, interrupted))
+        del windows[longest]
+        for window, formats in windows.items():
+            delay = max(0.0, window - gone)
+            timer = loop.call_later(delay, self._recorder.interrupt, task.id, task.spool_end, formats)
+            interrupted.timers.append(timer)
+
+
+def broke_at(task: Task) -> float:
+    """When the push of an INTERRUPTED task broke (Unix seconds)."""
+    assert task.ended_at is not None
+    return task.ended_at
