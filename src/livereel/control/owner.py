@@ -3,8 +3,8 @@
 A task begins when its stream is attached to a spool and counts as recording when the first key frame is on disk.
 It ends when the stream is detached; what follows (files, store, recording.json) is `finishing`.
 
-This module is long because all that may begin, break or end a recording meets here, under one lock per stream; what only
-waits is in `armed` and `interruptions`.
+This module is long because all that may begin, break or end a recording meets here, under one lock per stream; what
+only waits is in `armed` and `interruptions`.
 """
 
 import asyncio
