@@ -17,11 +17,11 @@ APP_MAX_LENGTH = 128
 STREAM_MAX_LENGTH = 512
 
 # Lower case only, no wildcard: spec huawei-live-streams-domains.md section 3.1.
-_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+DOMAIN_GRAMMAR = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 # Letters, digits, "_" and "-": spec huawei-live-streams-domains.md section 4.4.
-_APP = re.compile(r"[A-Za-z0-9_-]+")
+APP_GRAMMAR = re.compile(r"[A-Za-z0-9_-]+")
 # "Free, no Chinese characters" in the spec; ours is printable ASCII that is safe in paths, URLs and object keys.
-_STREAM = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.~@+=,-]*")
+STREAM_GRAMMAR = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.~@+=,-]*")
 
 WILDCARD = "*"
 
@@ -53,14 +53,14 @@ class StreamKey:
 
 def check_domain(name: str) -> str:
     """Return `name` if it is a lower-case host name of 1-255 characters; raises InvalidName."""
-    return _check("domain", name, _DOMAIN, DOMAIN_MAX_LENGTH, "lower-case letters, digits, '-' and '.'")
+    return _check("domain", name, DOMAIN_GRAMMAR, DOMAIN_MAX_LENGTH, "lower-case letters, digits, '-' and '.'")
 
 
 def check_app(name: str, *, wildcard: bool = False) -> str:
     """Return `name` if it is an app name (or, with `wildcard`, "*"); raises InvalidName."""
     if wildcard and name == WILDCARD:
         return name
-    return _check("app", name, _APP, APP_MAX_LENGTH, "letters, digits, '_' and '-'")
+    return _check("app", name, APP_GRAMMAR, APP_MAX_LENGTH, "letters, digits, '_' and '-'")
 
 
 def check_stream(name: str, *, wildcard: bool = False) -> str:
@@ -68,7 +68,7 @@ def check_stream(name: str, *, wildcard: bool = False) -> str:
     if wildcard and name == WILDCARD:
         return name
     allowed = "letters, digits and _ . ~ @ + = , - (not beginning with '.')"
-    return _check("stream", name, _STREAM, STREAM_MAX_LENGTH, allowed)
+    return _check("stream", name, STREAM_GRAMMAR, STREAM_MAX_LENGTH, allowed)
 
 
 def is_address(host: str) -> bool:

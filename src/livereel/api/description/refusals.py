@@ -49,6 +49,8 @@ OWN: dict[str, tuple[Refusal, ...]] = {
     "UpdateSnapshotConfig": (errors.ResourceNotFound,),
     "DeleteSnapshotConfig": (errors.ResourceNotFound,),
     "DeleteScheduleRecordTasks": (errors.ResourceNotFound,),
+    "ModifyPullTask": (errors.ResourceNotFound,),
+    "DeletePullTask": (errors.ResourceNotFound,),
     "CreateRecordConfig": (wire.ApiNotSupported,),
     "ListRecordConfigs": (wire.ApiNotSupported,),
     "DeleteRecordConfig": (wire.ApiNotSupported,),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from livereel.domain.messages import CallbackEvent, MessageState, SignType
-from livereel.domain.streams import SnapshotMode
+from livereel.domain.streams import PullEvent, PullSource, PullState, RefreshType, SnapshotMode
 from livereel.domain.templates import RecordFormat, RecordType
 from livereel.domain.tenancy import AuthType, DomainStatus, DomainType
 
@@ -128,6 +128,33 @@ _SNAPSHOTS = object_of(
     call_back_enable=one_of("on", "off"),
     snapshot_mode=one_of(*(mode.value for mode in SnapshotMode)),
 )
+_PULL_TASK = object_of(
+    some(
+        vod_loop_time=TEXT,
+        vod_start_video_index=COUNT,
+        vod_start_video_time=COUNT,
+        vod_refresh_type=one_of(*(kind.value for kind in RefreshType)),
+        push_args=TEXT,
+        destination_url=TEXT,
+        callback_url=TEXT,
+        backup_source_type=TEXT,
+        backup_source_urls=many(TEXT),
+        error_message=TEXT,
+    ),
+    task_id=TEXT,
+    status=one_of(*(state.value for state in PullState)),
+    create_time=TIME,
+    region=TEXT,
+    source_type=one_of(*(kind.value for kind in PullSource)),
+    source_urls=many(TEXT),
+    domain=TEXT,
+    app_name=TEXT,
+    stream_name=TEXT,
+    start_time=TIME,
+    end_time=TIME,
+    callback_events=many(one_of(*(event.value for event in PullEvent))),
+)
+_PULL_TASK_NAMED = object_of(task_id=TEXT, request_id=TEXT)
 _MESSAGE_REQUIRED: dict[str, Schema] = {
     "id": COUNT,
     "kind": TEXT,
@@ -228,6 +255,10 @@ REPLIES: dict[str, Schema | None] = {
     "UpdateSnapshotConfig": None,
     "ListSnapshotConfigs": object_of(total=COUNT, snapshot_config_list=many(_SNAPSHOTS), limit=COUNT, offset=COUNT),
     "DeleteSnapshotConfig": None,
+    "CreatePullTask": _PULL_TASK_NAMED,
+    "ModifyPullTask": _PULL_TASK_NAMED,
+    "ListPullTasks": object_of(task_infos=many(_PULL_TASK), total=COUNT, request_id=TEXT),
+    "DeletePullTask": _PULL_TASK_NAMED,
     "KeystoneCreateUserTokenByPassword": object_of(token=_TOKEN),
     "KeystoneListProjects": object_of(
         projects=many(

@@ -24,7 +24,7 @@ EventName = Literal["RECORD_START", "RECORD_NEW_FILE_START", "RECORD_FILE_COMPLE
 
 class CallbackBody(requests.Body):
     publish_domain: requests.DomainName
-    app: requests.AppName
+    app: requests.AppNames
     notify_callback_url: Url | None = None
     notify_event_subscription: Annotated[list[EventName] | None, Field(max_length=len(CallbackEvent) * 2)] = None
     sign_type: Literal["MD5", "HMACSHA256"] | None = None

@@ -16,7 +16,8 @@ from livereel.control.indexes import Index
 from livereel.domain.keys import StreamKey
 from livereel.domain.templates import PREFIX_MAX_LENGTH
 
-Target = Annotated[requests.Text | None, BeforeValidator(requests.empty_is_absent), Field(max_length=PREFIX_MAX_LENGTH)]
+_Prefix = Annotated[requests.Text, Field(max_length=PREFIX_MAX_LENGTH)]
+Target = Annotated[_Prefix | None, BeforeValidator(requests.empty_is_absent)]
 
 
 class IndexBody(requests.Body):

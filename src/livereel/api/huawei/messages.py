@@ -16,7 +16,8 @@ ID_MAX = 2**63 - 1  # what databases count to
 
 MessageId = Annotated[int, BeforeValidator(requests.whole_number), Path(ge=1, le=ID_MAX)]
 State = Annotated[MessageState | None, BeforeValidator(requests.empty_is_absent)]
-ShortFilter = Annotated[requests.Filter, Field(max_length=requests.TEXT_MAX)]
+_Short = Annotated[str, Field(max_length=requests.TEXT_MAX)]
+ShortFilter = Annotated[_Short | None, BeforeValidator(requests.empty_is_absent)]
 
 
 class MessageListQuery(requests.Query):

@@ -7,23 +7,37 @@ huawei-live-streams-domains.md sections 1.1 and 3.1.
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from livereel.cluster.port import StartOptions
 from livereel.control.contents import ContentFilter
 from livereel.control.domains import NewDomain
 from livereel.control.templates import NewTemplate
 from livereel.domain.errors import InvalidParameter
-from livereel.domain.keys import APP_MAX_LENGTH, DOMAIN_MAX_LENGTH, STREAM_MAX_LENGTH
+from livereel.domain.keys import (
+    APP_GRAMMAR,
+    APP_MAX_LENGTH,
+    DOMAIN_GRAMMAR,
+    DOMAIN_MAX_LENGTH,
+    STREAM_GRAMMAR,
+    STREAM_MAX_LENGTH,
+)
 from livereel.domain.messages import AUTH_SIGN_KEY_MAX, AUTH_SIGN_KEY_MIN
 from livereel.domain.recordings import ARMED_LIMIT_DEFAULT, ARMED_LIMIT_MAX, ARMED_LIMIT_MIN
 from livereel.domain.templates import (
     DEFAULT_TS_PREFIX,
+    MERGE_FOREVER,
+    MERGE_MAX,
     PRE_ROLL_MAX,
     PREFIX_MAX_LENGTH,
+    RECORD_CYCLE_MAX,
     SLICE_DEFAULT,
+    SLICE_MAX,
+    SLICE_MIN,
     TEMPLATE_RECORD_TYPES,
     FormatConfig,
     ObsAddress,
@@ -42,10 +56,27 @@ def _printable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_printable)]
-DomainName = Annotated[Text, Field(min_length=1, max_length=DOMAIN_MAX_LENGTH)]
-AppName = Annotated[Text, Field(min_length=1, max_length=APP_MAX_LENGTH)]
-StreamName = Annotated[Text, Field(min_length=1, max_length=STREAM_MAX_LENGTH)]
+class Documented:
+    """Members of a type's JSON schema that tell of checks which are made further in."""
+
+    def __init__(self, **members: Any) -> None:
+        self._members = members
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(core) | self._members
+
+
+def _of(grammar: re.Pattern[str], *, wildcard: bool = False) -> Documented:
+    return Documented(pattern=f"^({grammar.pattern}{'|[*]' if wildcard else ''})$")
+
+
+Text = Annotated[str, AfterValidator(_printable), Documented(pattern=r"^[^\x00-\x1f\x7f]*$")]
+DomainName = Annotated[Text, Field(min_length=1, max_length=DOMAIN_MAX_LENGTH), _of(DOMAIN_GRAMMAR)]
+AppName = Annotated[Text, Field(min_length=1, max_length=APP_MAX_LENGTH), _of(APP_GRAMMAR)]
+StreamName = Annotated[Text, Field(min_length=1, max_length=STREAM_MAX_LENGTH), _of(STREAM_GRAMMAR)]
+#: Names in templates, where "*" covers all.
+AppNames = Annotated[AppName, _of(APP_GRAMMAR, wildcard=True)]
+StreamNames = Annotated[StreamName, _of(STREAM_GRAMMAR, wildcard=True)]
 
 OFFSET_MAX = 2**31 - 1  # of listings
 LIMIT_MAX, LIMIT_DEFAULT = 100, 10
@@ -89,7 +120,7 @@ def _time(text: str | None) -> str | None:
     return text
 
 
-Time = Annotated[str, AfterValidator(_time)]
+Time = Annotated[str, AfterValidator(_time), Documented(format="date-time")]
 Filter = Annotated[str | None, BeforeValidator(empty_is_absent)]
 Offset = Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=OFFSET_MAX)]
 Limit = Annotated[int, BeforeValidator(whole_number), Field(ge=1, le=LIMIT_MAX)]
@@ -146,17 +177,20 @@ class ObsAddr(Body):
     object: Annotated[Text | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
 
 
+_WINDOW = Documented(minimum=MERGE_FOREVER, maximum=MERGE_MAX)
+
+
 class FileConfig(Body):
     """`flv_config` and `mp4_config`."""
 
-    record_cycle: int
+    record_cycle: Annotated[int, Documented(minimum=0, maximum=RECORD_CYCLE_MAX)]
     record_prefix: Annotated[Text | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
-    record_max_duration_to_merge_file: int | None = None
+    record_max_duration_to_merge_file: Annotated[int, _WINDOW] | None = None
 
 
 class HlsConfig(FileConfig):
     record_ts_prefix: Annotated[Text | None, Field(max_length=PREFIX_MAX_LENGTH)] = None
-    record_slice_duration: int | None = None
+    record_slice_duration: Annotated[int, Documented(minimum=SLICE_MIN, maximum=SLICE_MAX)] | None = None
 
 
 class RecordConfig(Body):
@@ -176,8 +210,8 @@ class RuleExtension(Body):
 
 class RuleBody(Body):
     publish_domain: DomainName
-    app: AppName
-    stream: StreamName
+    app: AppNames
+    stream: StreamNames
     record_type: AnyRecordType | None = None
     default_record_config: RecordConfig
     livereel: RuleExtension | None = None
@@ -250,8 +284,11 @@ class DomainQuery(Query):
     domain: DomainName
 
 
+_WEB_URL = r"^https?://[^\s/?#]+"
+
+
 class NotificationBody(Body):
-    url: Annotated[Text, Field(min_length=1, max_length=URL_MAX, pattern=r"^https?://[^\s/?#]+")]
+    url: Annotated[Text, Field(min_length=1, max_length=URL_MAX, pattern=_WEB_URL), Documented(pattern=_WEB_URL)]
     auth_sign_key: Annotated[Text | None, Field(min_length=AUTH_SIGN_KEY_MIN, max_length=AUTH_SIGN_KEY_MAX)] = None
     call_back_area: Literal["mainland_china", "outside_mainland_china"] | None = None
 

@@ -9,16 +9,25 @@ from pydantic import Field
 from livereel.api.huawei import requests
 from livereel.api.services import ApiServices
 from livereel.domain.messages import AUTH_SIGN_KEY_MAX
-from livereel.domain.streams import SnapshotConfig, SnapshotMode, WriteMode
+from livereel.domain.streams import (
+    SNAPSHOT_INTERVAL_MAX,
+    SNAPSHOT_INTERVAL_MIN,
+    SnapshotConfig,
+    SnapshotMode,
+    WriteMode,
+)
 from livereel.domain.templates import PREFIX_MAX_LENGTH, ObsAddress
 
 Url = Annotated[requests.Text, Field(max_length=requests.URL_MAX)]
 
 
+_INTERVAL = requests.Documented(minimum=SNAPSHOT_INTERVAL_MIN, maximum=SNAPSHOT_INTERVAL_MAX)
+
+
 class SnapshotBody(requests.Body):
     domain: requests.DomainName
     app_name: requests.AppName
-    time_interval: int
+    time_interval: Annotated[int, _INTERVAL]
     object_write_mode: Literal[0, 1]
     obs_location: requests.ObsAddr
     auth_key: Annotated[requests.Text | None, Field(max_length=AUTH_SIGN_KEY_MAX)] = None
