@@ -223,12 +223,3 @@ def test_error(server: LiveServer, strained: LiveServer, stream: str, row: Row) 
 
 def test_every_documented_error_is_provoked() -> None:
     assert set(PROVOKED) == set(WIRE) | set(WIRE_OF_OPERATION)
-
-
-def test_what_is_no_http_is_answered_like_an_error(server: LiveServer) -> None:
-    host, _, port = server.endpoint.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
-        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b'"error_code": "APIGW.0201"' in answer

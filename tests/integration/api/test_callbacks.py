@@ -9,12 +9,8 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from huaweicloudsdklive.v1 import (
     CreateRecordCallbackConfigRequest,
-    DeleteRecordCallbackConfigRequest,
-    ListRecordCallbackConfigsRequest,
     LiveClient,
     RecordCallbackConfigRequest,
-    ShowRecordCallbackConfigRequest,
-    UpdateRecordCallbackConfigRequest,
 )
 
 from .conftest import REGION, Api
@@ -41,55 +37,6 @@ async def refusal(call: Any, request: Any) -> ClientRequestException:
 async def make_domain(api: Api, name: str = DOMAIN, domain_type: str = "push") -> None:
     made = await api.call("POST", "domain", {"domain": name, "domain_type": domain_type, "region": REGION})
     assert made.status_code == 201, made.text
-
-
-async def test_a_configuration_lives_and_dies(api: Api, sdk: LiveClient) -> None:
-    await make_domain(api)
-    body = RecordCallbackConfigRequest(
-        publish_domain=DOMAIN,
-        app="*",
-        notify_callback_url=URL,
-        notify_event_subscription=["RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE", "RECORD_OVER", "RECORD_FAILED"],
-        sign_type="MD5",
-        key=KEY,
-    )
-    create = CreateRecordCallbackConfigRequest(body=body)
-    made = await asyncio.to_thread(sdk.create_record_callback_config, create)
-    assert made.status_code == 201
-    assert len(made.id) == 32
-    assert (made.publish_domain, made.app, made.notify_callback_url) == (DOMAIN, "*", URL)
-    assert made.notify_event_subscription == body.notify_event_subscription
-    assert made.sign_type == "MD5"
-    assert made.create_time
-    assert made.update_time
-
-    shown = await asyncio.to_thread(sdk.show_record_callback_config, ShowRecordCallbackConfigRequest(id=made.id))
-    listing = ListRecordCallbackConfigsRequest(publish_domain=DOMAIN, app="*", offset=0, limit=10)
-    listed = await asyncio.to_thread(sdk.list_record_callback_configs, listing)
-    assert shown.status_code == listed.status_code == 200
-    assert listed.total == 1
-    [item] = listed.callback_config
-    assert (item.id, item.notify_event_subscription) == (made.id, shown.notify_event_subscription)
-
-    change = RecordCallbackConfigRequest(publish_domain=DOMAIN, app="live", notify_callback_url=URL + "/2")
-    update = UpdateRecordCallbackConfigRequest(id=made.id, body=change)
-    changed = await asyncio.to_thread(sdk.update_record_callback_config, update)
-    assert changed.status_code == 200
-    assert (changed.id, changed.app, changed.notify_callback_url) == (made.id, "live", URL + "/2")
-    assert (changed.notify_event_subscription, changed.sign_type) == (["RECORD_FILE_COMPLETE"], "HMACSHA256")
-
-    delete = DeleteRecordCallbackConfigRequest(id=made.id)
-    gone = await asyncio.to_thread(sdk.delete_record_callback_config, delete)
-    assert gone.status_code == 204
-    await asyncio.sleep(1.1)  # within the second it is the same signed request, which was answered
-    for call, request in (
-        (sdk.show_record_callback_config, ShowRecordCallbackConfigRequest(id=made.id)),
-        (sdk.delete_record_callback_config, delete),
-        (sdk.update_record_callback_config, update),
-    ):
-        error = await refusal(call, request)
-        assert (error.status_code, error.error_code) == (404, "LIVE.100011001")
-        assert error.error_msg == "The resource to access is not exists"
 
 
 async def test_a_domain_has_one_configuration(api: Api, sdk: LiveClient) -> None:

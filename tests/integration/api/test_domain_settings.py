@@ -11,14 +11,11 @@ from huaweicloudsdklive.v1 import (
     DeleteDomainMappingRequest,
     DeleteDomainRequest,
     DomainMapping,
-    DomainStreamBackupInfo,
     KeyChainInfo,
     LiveClient,
     LiveDomainModifyReq,
-    ModifyDomainStreamBackupRequest,
     ShowDomainKeyChainRequest,
     ShowDomainRequest,
-    ShowDomainStreamBackupRequest,
     UpdateDomainKeyChainRequest,
     UpdateDomainRequest,
 )
@@ -42,19 +39,6 @@ async def set_key(sdk: LiveClient, domain: str = DOMAIN, auth_type: str = "d_sha
 def chain_request(domain: str = DOMAIN, domain_type: str = "push", **more: Any) -> CreateUrlAuthchainRequest:
     body = CreateUrlAuthchainReq(domain=domain, domain_type=domain_type, app="live", stream="cam01", **more)
     return CreateUrlAuthchainRequest(body=body)
-
-
-async def test_a_mapping_lives_and_dies(sdk: LiveClient) -> None:
-    await make_domain(sdk)
-    await make_domain(sdk, PULL_DOMAIN, "pull")
-    made = await run(sdk.create_domain_mapping, CreateDomainMappingRequest(body=MAPPING))
-    assert (made.status_code, made.pull_domain, made.push_domain) == (200, PULL_DOMAIN, DOMAIN)
-    listed = await run(sdk.show_domain, ShowDomainRequest())
-    assert {item.domain: item.related_domain for item in listed.domain_info} == {DOMAIN: "", PULL_DOMAIN: DOMAIN}
-    request = DeleteDomainMappingRequest(pull_domain=PULL_DOMAIN, push_domain=DOMAIN)
-    assert (await run(sdk.delete_domain_mapping, request)).status_code == 200
-    shown = await run(sdk.show_domain, ShowDomainRequest(domain=PULL_DOMAIN))
-    assert shown.domain_info[0].related_domain == ""
 
 
 async def test_mappings_that_are_refused(sdk: LiveClient, api: Api) -> None:
@@ -92,35 +76,6 @@ async def test_settings_go_with_their_domain(sdk: LiveClient) -> None:
     assert shown.domain_info[0].related_domain == ""
     await make_domain(sdk, DOMAIN, region="elsewhere")  # not the same request again
     assert not (await run(sdk.show_domain_key_chain, ShowDomainKeyChainRequest(domain=DOMAIN))).key
-
-
-async def test_stream_backup(sdk: LiveClient) -> None:
-    await make_domain(sdk)
-    show = ShowDomainStreamBackupRequest(publish_domain=DOMAIN)
-    shown = await run(sdk.show_domain_stream_backup, show)
-    assert (shown.publish_domain, shown.stream_backup_enable) == (DOMAIN, False)
-    for enabled in (True, False):
-        body = DomainStreamBackupInfo(publish_domain=DOMAIN, stream_backup_enable=enabled)
-        changed = await run(sdk.modify_domain_stream_backup, ModifyDomainStreamBackupRequest(body=body))
-        assert (changed.status_code, changed.publish_domain, changed.stream_backup_enable) == (200, DOMAIN, enabled)
-        assert (await run(sdk.show_domain_stream_backup, show)).stream_backup_enable is enabled
-    error = await refusal(sdk.show_domain_stream_backup, ShowDomainStreamBackupRequest(publish_domain=UNKNOWN))
-    assert (error.status_code, error.error_code) == (400, "LIVE.100011001")
-
-
-async def test_a_key_chain_lives_and_dies(sdk: LiveClient) -> None:
-    await make_domain(sdk)
-    show = ShowDomainKeyChainRequest(domain=DOMAIN)
-    assert (await run(sdk.show_domain_key_chain, show)).key == ""
-    assert (await set_key(sdk)).status_code == 200
-    shown = await run(sdk.show_domain_key_chain, show)
-    assert (shown.key, shown.auth_type, shown.timeout) == (KEY, "d_sha256", 600)
-    await set_key(sdk, auth_type="c_aes", timeout=2_592_000)
-    shown = await run(sdk.show_domain_key_chain, show)
-    assert (shown.auth_type, shown.timeout) == ("c_aes", 2_592_000)
-    gone = await run(sdk.delete_domain_key_chain, DeleteDomainKeyChainRequest(domain=DOMAIN))
-    assert gone.status_code == 204
-    assert (await run(sdk.show_domain_key_chain, show)).key == ""
 
 
 async def test_key_chains_that_are_refused(sdk: LiveClient, api: Api) -> None:
