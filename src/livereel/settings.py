@@ -148,7 +148,7 @@ class PullSettings(_Group):
     """Sources that are pulled and pushed into streams (`pull/stream/task`)."""
 
     max_tasks: int = Field(default=16, ge=1, le=1000)
-    """Open pull tasks at most, of all projects. Each is a process of some 80 MB while it runs."""
+    """Open pull tasks at most, of all projects. Each is a process of some 50 MB while it runs."""
     allow_private: Annotated[
         tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split_commas)
     ] = ()

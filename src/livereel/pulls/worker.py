@@ -189,7 +189,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX, _MEMORY_MAX))
-    spec = PullSpec.from_json(sys.stdin.readline())
+    if not (line := sys.stdin.readline()):
+        return  # the supervisor is gone already
+    spec = PullSpec.from_json(line)
     stop = threading.Event()
     threading.Thread(target=_watch, args=(stop,), name="watch", daemon=True).start()
     ending = Life(spec, stop).run()

@@ -30,10 +30,16 @@ def main() -> None:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX, _MEMORY_MAX))
     requests, replies = sys.stdin.buffer, sys.stdout.buffer
-    while length := requests.read(LENGTH.size):
-        head = json.loads(requests.read(*LENGTH.unpack(length)))
-        replies.write(_answer(head, requests))
-        replies.flush()
+    # A request that is cut short is one of a pool that is gone.
+    while len(length := requests.read(LENGTH.size)) == LENGTH.size:
+        [size] = LENGTH.unpack(length)
+        if len(head := requests.read(size)) < size:
+            return
+        try:
+            replies.write(_answer(json.loads(head), requests))
+            replies.flush()
+        except BrokenPipeError:
+            return
 
 
 def _answer(head: dict[str, object], requests: BinaryIO) -> bytes:
