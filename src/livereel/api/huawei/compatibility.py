@@ -51,7 +51,7 @@ NOTES: dict[str, Note] = {
         "201",
         (201,),
         (
-            "`location` and `region` are kept and shown, and mean nothing.",
+            "`location` is kept and shown, and means nothing. Go and Java offer three values; any of them does.",
             "A bucket that is not there is made (`storage.create_buckets`).",
             "`plan_record_time` (2021) is ignored; plans are made with `schedule/record/tasks`.",
             "A second template for the same domain, app and stream is 400 `LIVE.103011018`.",
@@ -112,6 +112,7 @@ NOTES: dict[str, Note] = {
         (
             "The domain is `on` at once, never `configuring`. Names in DNS are the operator's business.",
             "64 domains per project; names are unique over all projects.",
+            "`region` is any text; domains to be mapped must have the same.",
             "`service_area` and `enterprise_project_id` are kept and mean nothing.",
             "`status_describe` is never there.",
         ),
@@ -242,9 +243,9 @@ OPEN_POINTS = (
     Decision(
         "Delay from the end of a file to RECORD_FILE_COMPLETE; tags of playlists",
         "Nothing.",
-        "The message is written with the store's confirmation, usually within a second or two. Playlists are RFC 8216 "
-        "version 3: `EVENT` while a file grows, `VOD` with `ENDLIST` when it is complete, `PROGRAM-DATE-TIME` on every "
-        "slice, `DISCONTINUITY` where timestamps do not go on.",
+        "The message is written when the store has confirmed the file. Playlists are RFC 8216 version 3: `EVENT` while "
+        "a file grows, `VOD` with `ENDLIST` when it is complete, `PROGRAM-DATE-TIME` on every slice, `DISCONTINUITY` "
+        "where timestamps do not go on.",
     ),
     Decision(
         "Success codes of record/indexes, obs/authority, schedule tasks, block-once and some deletes",
@@ -315,7 +316,7 @@ _OTHER_CREDENTIALS = "Access keys and tokens are the only credentials."
 NEVER_ANSWERED: dict[str, str] = {
     "LIVE.100011000": "Parts do not talk to each other over a network; other failures are `LIVE.100011005`.",
     "LIVE.100011002": "Wrong credentials are found before the operation: `APIGW.0301`.",
-    "LIVE.100011003": "Denied actions are `APIGW.0302`, see above.",
+    "LIVE.100011003": "Denied actions are `APIGW.0302`: [why](errors.md#choices).",
     "LIVE.100011004": "Plain HTTP is served, or HTTPS alone; then plain HTTP gets no HTTP answer.",
     "LIVE.100011007": "Requests wait for each other rather than fail; too many a minute are `APIGW.0308`.",
     "LIVE.100011008": "There is no maintenance mode.",
