@@ -113,6 +113,11 @@ def settings_page() -> str:
         if reference := _group(member):
             group = schema["$defs"][reference]
             parts += [f"\n## {name}\n", f"{group['description']}\n", *_table(schema, group["properties"], f"{name}.")]
+            for inner, table in group["properties"].items():
+                if each_of := _group(table.get("additionalProperties", {})):
+                    each, prefix = schema["$defs"][each_of], f"{name}.{inner}.<name>."
+                    parts += [f"\n### {prefix[:-1]}\n", f"{each['description']}\n"]
+                    parts += _table(schema, each["properties"], prefix)
     return "\n".join([*parts, "", OTHER_VARIABLES])
 
 
@@ -203,6 +208,8 @@ def _value(member: dict[str, Any]) -> str:
         member = next(choice for choice in choices if choice.get("type") != "null") | {"title": ""}
     if "enum" in member:
         return ", ".join(f"`{choice}`" for choice in member["enum"])
+    if member.get("type") == "object":
+        return "tables"
     if member.get("type") == "array":
         return "list of networks"
     if member.get("format") in {"path", "password"}:

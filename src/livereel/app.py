@@ -62,7 +62,8 @@ from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.settings import Settings
 from livereel.snapshots.pool import PicturePool
 from livereel.spool.writer import SpoolPool
-from livereel.storage.buckets import LocalStores
+from livereel.storage.buckets import Buckets, LocalStores
+from livereel.storage.port import Stores
 from livereel.storage.urls import DownloadUrls
 from livereel.streams.registry import StreamRegistry
 
@@ -114,7 +115,9 @@ class Server:
             first = NewDomain(settings.rtmp.default_domain, DomainType.PUSH, settings.region)
             await domains.create(self.first_key.project_id, first)
 
-        stores = LocalStores(settings.storage_root(), create=settings.storage.create_buckets)
+        stores = Buckets(
+            LocalStores(settings.storage_root(), create=settings.storage.create_buckets), settings.bucket_configs()
+        )
         # Download links hold the port, so it is fixed before anything that signs them is built.
         self.api_port = settings.api.port or _free_port(settings.api.host)
         links = DownloadUrls(sealer.derive("download links"), settings.public_url(self.api_port))
@@ -285,7 +288,7 @@ class Server:
         self,
         catalogue: Catalogue,
         registry: StreamRegistry,
-        stores: LocalStores,
+        stores: Stores,
         clock: SystemClock,
         wake_dispatcher: Callable[[], None],
     ) -> tuple[SnapshotTaker, PullRunner]:

@@ -6,10 +6,12 @@ other packages are handed plain arguments.
 """
 
 import ipaddress
+import json
 import os
 import socket
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from livereel.domain.errors import LivereelError
 from livereel.domain.keys import check_domain
 from livereel.observe.logging import LogFormat, LogLevel
+from livereel.storage.config import CREDENTIAL_NAMES, BucketConfig, Provider, check_bucket
 
 CONFIG_FILE = Path("livereel.toml")  # looked for in the working directory
 CONFIG_VARIABLE = "LIVEREEL_CONFIG"  # names another file
@@ -173,14 +176,84 @@ class SpoolSettings(_Group):
     slowly. 256 MiB is about 13 s of 60 streams of 2.7 Mbit/s."""
 
 
+class BucketSettings(_Group):
+    """A bucket in an object store. `<name>` is what templates call it; a bucket without such settings is a directory of
+    `storage.root`. How to set up S3, OBS, GCS, Azure, MinIO and SeaweedFS: [storage.md](storage.md)."""
+
+    url: str
+    """`s3://bucket`, `obs://bucket`, `gs://bucket` or `az://account/container`, with a path behind it if all objects
+    are to lie below one. Never with credentials."""
+    endpoint: str | None = None
+    """Base URL of the store, for S3 and what speaks as it does (`https://obs.cn-north-4.myhuaweicloud.com`) and for
+    Azure. Not needed for Amazon, Google and Azure themselves."""
+    region: str | None = None
+    """Region that requests are signed for, for S3 and OBS. us-east-1 by default, which most stores of one's own
+    take."""
+    virtual_hosted: bool | None = None
+    """Put the bucket into the host name (`https://bucket.host`) instead of the path. By default for `obs://`, which
+    refuses anything else, and not for `s3://`, since stores of one's own have no such names."""
+    credentials_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Prefix of the environment variables with the credentials: `OBS` reads `OBS_ACCESS_KEY` and `OBS_SECRET_KEY`.
+    Without this and `credentials_file` the usual places of the provider count, such as the role of the machine."""
+    credentials_file: Path | None = None
+    """File with the credentials, readable by the server only: TOML with `access_key` and `secret_key` (Azure:
+    `account_key` or `sas_token`), or Google's service account as JSON. Read at the start."""
+    certificate_file: Path | None = None
+    """PEM file with the authority that signed the store's TLS certificate, if that is none of the public ones."""
+
+    @check_model(mode="after")
+    def _usable(self) -> "BucketSettings":
+        self.plain()
+        if self.credentials_env is not None and self.credentials_file is not None:
+            raise ValueError("credentials_env and credentials_file cannot be set both")
+        return self
+
+    def plain(self) -> BucketConfig:
+        """Without credentials and certificate: enough to say where objects are."""
+        return BucketConfig(self.url, self.endpoint, self.region, self.virtual_hosted)
+
+    def config(self, environment: Mapping[str, str] = os.environ) -> BucketConfig:
+        """With credentials and certificate. Raises ValueError or OSError."""
+        plain = self.plain()
+        return replace(
+            plain,
+            certificate=None if self.certificate_file is None else self.certificate_file.read_bytes(),
+            credentials={
+                name: secret.get_secret_value() for name, secret in self._credentials(plain, environment).items()
+            },
+        )
+
+    def _credentials(self, plain: BucketConfig, environment: Mapping[str, str]) -> dict[str, SecretStr]:
+        if self.credentials_file is not None:
+            return _credentials_in(self.credentials_file, plain.provider)
+        if self.credentials_env is None:
+            return {}
+        variables = {name: f"{self.credentials_env}_{name.upper()}" for name in CREDENTIAL_NAMES[plain.provider]}
+        found = {name: SecretStr(environment[key]) for name, key in variables.items() if environment.get(key)}
+        if not found:
+            raise ValueError(f"credentials_env: none of {', '.join(variables.values())} is set in the environment")
+        return found
+
+
 class StorageSettings(_Group):
-    """Where finished files end up."""
+    """Where finished files end up: each bucket that templates name is a directory, or in an object store if it is
+    listed in `storage.buckets`."""
 
     root: Path | None = None
     """Directory whose sub-directories are the buckets that templates name. Default: `store` in `data_dir`."""
     create_buckets: bool = True
     """Make the directory of a bucket that does not exist yet, so that a template works at once. Switch off to accept
     only buckets that were made by hand."""
+    buckets: dict[str, BucketSettings] = Field(default_factory=dict)
+    """Buckets in object stores, each with settings of its own (below). None by default: everything stays on this
+    machine."""
+
+    @field_validator("buckets")
+    @classmethod
+    def _names(cls, value: dict[str, BucketSettings]) -> dict[str, BucketSettings]:
+        for name in value:
+            _checked(check_bucket, name)
+        return value
 
 
 class CallbackSettings(_Group):
@@ -262,6 +335,19 @@ class Settings(BaseSettings):
     def storage_root(self) -> Path:
         """The directory of the buckets."""
         return self.storage.root if self.storage.root is not None else self.data_dir / "store"
+
+    def bucket_configs(self) -> dict[str, BucketConfig]:
+        """The buckets in object stores, with their credentials. Raises BadSettings."""
+        return {name: self.bucket_config(name) for name in self.storage.buckets}
+
+    def bucket_config(self, name: str) -> BucketConfig:
+        """One of `storage.buckets`, with its credentials. Raises BadSettings."""
+        try:
+            return self.storage.buckets[name].config()
+        except OSError as problem:
+            raise BadSettings(f"storage.buckets.{name}: {problem.filename}: {problem.strerror}") from None
+        except ValueError as problem:
+            raise BadSettings(f"storage.buckets.{name}: {problem}") from None
 
     def spool_dir(self) -> Path:
         """The directory of the spools."""
@@ -356,6 +442,19 @@ def _explain(problem: ValidationError, source: Path | None) -> str:
     given = "" if unknown or isinstance(first["input"], dict | BaseModel) else f" (not {first['input']!r})"
     more = f"; and {len(rest)} more" if rest else ""
     return f"{where}: {message}{given}{more}"
+
+
+def _credentials_in(path: Path, provider: Provider) -> dict[str, SecretStr]:
+    """Raises ValueError without anything of what the file says, or OSError."""
+    try:
+        text = path.read_text("utf-8")
+        if provider is Provider.GCS:
+            json.loads(text)
+            return {"service_account": SecretStr(text)}
+        return {name: SecretStr(str(value)) for name, value in tomllib.loads(text).items()}
+    except ValueError:
+        form = "JSON of a service account" if provider is Provider.GCS else "TOML"
+        raise ValueError(f"credentials_file: {path} is not {form}") from None
 
 
 def _checked(check: Any, value: str) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import APIRouter, Request, Response
@@ -13,18 +12,10 @@ from livereel.api.huawei.errors import LinkRefused
 from livereel.api.services import ApiServices
 from livereel.domain.errors import InvalidName, InvalidParameter, ResourceNotFound
 from livereel.domain.naming import check_object_key, relative_key
+from livereel.storage.content_types import content_type
 from livereel.storage.port import Store, StoredObject
 
-# By name, never from the platform's tables: the answer must not depend on the machine.
-CONTENT_TYPES = {
-    ".m3u8": "application/vnd.apple.mpegurl",
-    ".ts": "video/mp2t",
-    ".flv": "video/x-flv",
-    ".mp4": "video/mp4",
-    ".json": "application/json",
-}
 SLICE_SUFFIX = ".ts"
-DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
 def router(services: ApiServices) -> APIRouter:
@@ -137,7 +128,7 @@ async def _pieces(store: Store, key: str, start: int, end: int) -> AsyncIterator
 
 def _headers(key: str, stored: StoredObject) -> dict[str, str]:
     return {
-        "Content-Type": CONTENT_TYPES.get(PurePosixPath(key).suffix.lower(), DEFAULT_CONTENT_TYPE),
+        "Content-Type": content_type(key),
         "ETag": ranges.etag(stored),
         "Last-Modified": ranges.http_date(stored.modified_at),
         "Accept-Ranges": "bytes",

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -24,12 +25,14 @@ from livereel.domain.errors import LivereelError
 
 if TYPE_CHECKING:
     from livereel.settings import Settings
+    from livereel.storage.config import BucketConfig
 
 DISK_FAIL, DISK_WARN = (
     1 << 30,
     10 << 30,
 )  # bytes: the server refuses below the first; the second is an hour of 8 streams
 PROBE_TIMEOUT = 30.0  # seconds for a subprocess to import libav on a busy machine
+BUCKET_TIMEOUT = 10.0  # seconds for a request to a store; a healthy one answers in one
 FILES_PER_STREAM = 2  # open files: the socket and the spool segment
 FILES_BESIDE = 200  # open files of everything else
 
@@ -54,8 +57,8 @@ class Finding:
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check whether a server can run here, and say what to do.
 
-    Looks at settings, directories, ports, limits, catalogue and libraries. Ends with 1 if something must be fixed. Like
-    every command that uses the catalogue it brings an older schema up to date.
+    Looks at settings, directories, ports, limits, catalogue, buckets and libraries. Ends with 1 if something must be
+    fixed. Like every command that uses the catalogue it brings an older schema up to date.
     """
     settings = settings_of(context)
     findings = [_source(context), *(finding for check in CHECKS for finding in _carefully(check, settings))]
@@ -81,7 +84,8 @@ def check_settings(settings: "Settings") -> Iterator[Finding]:
     """What settings leave open."""
     from livereel.settings import unknown_variables
 
-    for name in unknown_variables():
+    named = tuple(f"{bucket.credentials_env}_" for bucket in settings.storage.buckets.values())
+    for name in (name for name in unknown_variables() if not name.startswith(named)):
         yield Finding(Verdict.WARN, "settings", f"environment variable {name} is no setting: misspelt?")
     if settings.api.public_url is None and settings.public_url().startswith(("http://127.0.0.1", "https://127.0.0.1")):
         hint = "set api.public_url to the address clients use"
@@ -167,6 +171,27 @@ def check_catalogue(settings: "Settings") -> Iterator[Finding]:
         yield Finding(Verdict.FAIL, "key file", text)
 
 
+def check_buckets(settings: "Settings") -> Iterator[Finding]:
+    """Whether objects can be put into each bucket of an object store, read and deleted."""
+    from livereel.storage.object_store import ObjectStore
+
+    async def check(name: str, config: "BucketConfig") -> str:
+        store = ObjectStore(name, config, request_timeout=BUCKET_TIMEOUT)
+        await store.check()
+        where = f" at {config.endpoint}" if config.endpoint else ""
+        return f"{config.url}{where}: objects can be stored, read and deleted"
+
+    for name, bucket in settings.storage.buckets.items():
+        subject = f"bucket {name}"
+        file = bucket.credentials_file
+        if file is not None and file.exists() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            yield Finding(Verdict.WARN, subject, f"{file} can be read by other users: `chmod 600 {file}`")
+        try:
+            yield Finding(Verdict.OK, subject, asyncio.run(check(name, settings.bucket_config(name))))
+        except LivereelError as problem:
+            yield Finding(Verdict.FAIL, subject, problem.detail)
+
+
 def check_software(_settings: "Settings") -> Iterator[Finding]:
     """Which builds are in use."""
     from livereel import __version__
@@ -188,6 +213,7 @@ CHECKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (
     check_ports,
     check_limits,
     check_catalogue,
+    check_buckets,
     check_software,
 )
 

@@ -95,7 +95,7 @@ async def _desk(settings: "Settings") -> AsyncIterator[Desk]:
     from livereel.iam.secrets import open_key_file
     from livereel.iam.service import Iam
     from livereel.observe.clock import SystemClock
-    from livereel.storage.buckets import LocalStores
+    from livereel.storage.buckets import Buckets, LocalStores
 
     if settings.catalogue.url is None and not (settings.data_dir / "catalogue.db").exists():
         raise LivereelError(
@@ -109,7 +109,11 @@ async def _desk(settings: "Settings") -> AsyncIterator[Desk]:
             settings,
             catalogue,
             iam,
-            LocalStores(settings.storage_root().absolute(), create=settings.storage.create_buckets),
+            Buckets(
+                LocalStores(settings.storage_root().absolute(), create=settings.storage.create_buckets),
+                # Only asked where objects are: such commands need no credentials.
+                {name: bucket.plain() for name, bucket in settings.storage.buckets.items()},
+            ),
         )
     finally:
         await catalogue.close()

@@ -1,24 +1,13 @@
-"""Which buckets there are: directories below one root."""
+"""Which buckets there are: those that settings place in an object store, and directories below one root."""
 
-import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from livereel.domain.errors import InvalidName, InvalidParameter
-from livereel.domain.keys import is_address
+from livereel.domain.errors import InvalidParameter
+from livereel.storage.config import BucketConfig, check_bucket
 from livereel.storage.local import LocalStore
-
-# The common ground of S3 and OBS, so that a template works unchanged when its bucket moves to an object store.
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-
-
-def check_bucket(name: str) -> str:
-    """Return `name` if it is a bucket name of S3 and OBS (3 to 63 characters); raises InvalidName."""
-    if not _BUCKET.fullmatch(name) or any(pair in name for pair in ("..", ".-", "-.")) or is_address(name):
-        raise InvalidName(
-            f"bucket {name[:64]!r} must have 3 to 63 lower-case letters, digits, '-' and '.', begin and end with a "
-            "letter or digit, and not look like an IP address"
-        )
-    return name
+from livereel.storage.object_store import ObjectStore
+from livereel.storage.port import Store
 
 
 class LocalStores:
@@ -38,3 +27,19 @@ class LocalStores:
         if not self._create and not directory.is_dir():
             raise InvalidParameter(f"there is no bucket {bucket}: make the directory {directory} or name another one")
         return LocalStore(bucket, directory)
+
+
+class Buckets:
+    """`port.Stores`: a bucket of `configured` is in an object store, any other one of `local`.
+
+    Raises StoreError for a configuration that the client library does not take.
+    """
+
+    def __init__(self, local: LocalStores, configured: Mapping[str, BucketConfig]) -> None:
+        self._local = local
+        #: The buckets in object stores, by the name that templates use.
+        self.object_stores = {name: ObjectStore(name, config) for name, config in configured.items()}
+
+    def get(self, bucket: str) -> Store:
+        """Raises InvalidParameter for a bucket that may not be used."""
+        return self.object_stores.get(bucket) or self._local.get(bucket)

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from livereel.domain.errors import StoreError
 from livereel.domain.naming import check_object_key
 from livereel.storage.port import StoredObject
+from livereel.storage.source import open_source
 
 #: Where objects are built before they get their name. In the bucket, hence on its file system.
 STAGING = ".livereel"
@@ -57,10 +58,8 @@ class LocalStore:
         """
 
         def stage(staging: int, name: str) -> None:
-            source = _open_source(path)
+            source = open_source(path)
             try:
-                if not stat.S_ISREG(os.fstat(source).st_mode):
-                    raise StoreError(f"{path} is not a regular file")
                 if final and _link(path, staging, name, source):
                     os.fsync(source)
                 else:
@@ -244,13 +243,6 @@ def _shortened(component: str) -> str:
     if len(extension.encode()) > _EXTENSION_MAX_BYTES:
         extension = ""
     return f"{beginning}~{hashlib.sha256(data).hexdigest()[:32]}{extension}"
-
-
-def _open_source(path: Path) -> int:
-    try:
-        return os.open(path, _SOURCE)
-    except OSError as error:
-        raise StoreError(f"cannot read {path} to store it: {error.strerror}") from error
 
 
 def _make_directory(name: str, parent: int) -> None:

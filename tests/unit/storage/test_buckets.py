@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from livereel.domain.errors import InvalidName, InvalidParameter
-from livereel.storage.buckets import LocalStores, check_bucket
+from livereel.storage.buckets import LocalStores
+from livereel.storage.config import check_bucket
 
 
 @pytest.mark.parametrize("name", ["abc", "rec-a", "a.b.c", "0" * 63, "1.2.3", "a--b", "rec-1.eu"])
