@@ -4,11 +4,10 @@ Each format has a window of its own. When one passes, the recorder completes tha
 passes, the task is over.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from livereel.domain.clock import Clock
+from livereel.domain.clock import Clock, Timer, Timers
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import Task
 from livereel.domain.templates import RecordFormat
@@ -20,15 +19,18 @@ class Interrupted:
     """A task in the state INTERRUPTED. `timers` run until its stream is back or it ends."""
 
     task: Task
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
 
 
 class Interruptions:
     """The interrupted tasks of this node. `passed` is called when the longest window of one has passed."""
 
-    def __init__(self, recorder: RecorderSupervisor, clock: Clock, passed: Callable[[Interrupted], None]) -> None:
+    def __init__(
+        self, recorder: RecorderSupervisor, clock: Clock, timers: Timers, passed: Callable[[Interrupted], None]
+    ) -> None:
         self._recorder = recorder
         self._clock = clock
+        self._timers = timers
         self._passed = passed
         self._waiting: dict[StreamKey, Interrupted] = {}
 
@@ -68,17 +70,17 @@ class Interruptions:
     def _set_timers(self, interrupted: Interrupted) -> None:
         task = interrupted.task
         assert task.spool_end is not None
-        loop = asyncio.get_running_loop()
+        call_later = self._timers.call_later
         gone = self._clock.now() - broke_at(task)
         windows: dict[int, list[RecordFormat]] = {}
         for record_format, config in task.template.formats.items():
             windows.setdefault(config.merge_seconds, []).append(record_format)
         longest = max(windows)
-        interrupted.timers.append(loop.call_later(max(0.0, longest - gone), self._passed, interrupted))
+        interrupted.timers.append(call_later(max(0.0, longest - gone), self._passed, interrupted))
         del windows[longest]
         for window, formats in windows.items():
             delay = max(0.0, window - gone)
-            timer = loop.call_later(delay, self._recorder.interrupt, task.id, task.spool_end, formats)
+            timer = call_later(delay, self._recorder.interrupt, task.id, task.spool_end, formats)
             interrupted.timers.append(timer)
 
 

@@ -22,7 +22,7 @@ from livereel.control.buckets import is_authorised
 from livereel.control.finishing import Finishing
 from livereel.control.interruptions import Interrupted, Interruptions
 from livereel.control.locks import StreamLocks
-from livereel.domain.clock import Clock
+from livereel.domain.clock import Clock, Timer, Timers
 from livereel.domain.errors import (
     BucketNotAuthorised,
     NoKeyFrame,
@@ -40,6 +40,7 @@ from livereel.domain.recordings import MIN_PAUSE_AFTER_STOP, EndReason, PlanTask
 from livereel.domain.states import TaskEvent, TaskState, next_task_state
 from livereel.domain.templates import RecordType, Template
 from livereel.observe import metrics
+from livereel.observe.clock import LoopTimers
 from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.spool import recovery
 from livereel.spool.writer import SpoolPool, SpoolWriter
@@ -80,6 +81,7 @@ class Owner:
         spool_dir: Path,
         key_frame_timeout: float,
         pre_roll_keep: float = 0.0,
+        timers: Timers | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._registry = registry
@@ -88,15 +90,16 @@ class Owner:
         self._finishing = finishing
         self._announcer = announcer
         self._clock = clock
+        self._timers = timers or LoopTimers()
         self._new_id = new_id
         self._node = node
         self._spool_dir = spool_dir
         self._key_frame_timeout = key_frame_timeout
         self._pre_roll_keep = pre_roll_keep
         self._armed = Armed(catalogue, clock, new_id)
-        self._limits: dict[StreamKey, asyncio.TimerHandle] = {}
+        self._limits: dict[StreamKey, Timer] = {}
         self._running: dict[StreamKey, Running] = {}
-        self._interrupted = Interruptions(recorder, clock, self._window_passed)
+        self._interrupted = Interruptions(recorder, clock, self._timers, self._window_passed)
         #: Waits without a limit for the first key frame of a push; STOP of a COMMAND recording sets the event.
         self._awaited: dict[StreamKey, tuple[asyncio.Event, RecordType]] = {}
         #: Pushes of which it is not clear yet what records them.
@@ -133,7 +136,7 @@ class Owner:
         lasting = max(self._pre_roll_keep, template.pre_roll if template is not None else 0.0)
         stream.keep(max(lasting, _kept_for(template)))
         # A push that nothing records must not hold all that memory.
-        asyncio.get_running_loop().call_later(BEGINNING_KEPT, stream.keep, lasting)
+        self._timers.call_later(BEGINNING_KEPT, stream.keep, lasting)
         if not self._closing:
             self._new_pushes.add(stream.key)
             self._in_background(self._take_up(stream, template))
@@ -550,7 +553,7 @@ class Owner:
             timer.cancel()
         if task.armed and task.deadline is not None and not self._closing:
             delay = max(0.0, task.deadline - self._clock.now())
-            self._limits[task.key] = asyncio.get_running_loop().call_later(
+            self._limits[task.key] = self._timers.call_later(
                 delay, lambda: self._in_background(self._limit_passed(task.key))
             )
 

@@ -1,6 +1,7 @@
 """Time and ids are handed in, so that tests own them."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -12,4 +13,20 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """A clock that never goes back; its zero means nothing."""
+        ...
+
+
+class Timer(Protocol):
+    """Something that will be called."""
+
+    def cancel(self) -> None:
+        """Do not call it; harmless afterwards."""
+        ...
+
+
+class Timers(Protocol):
+    """What calls back when time has passed."""
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call `callback(*args)` in `delay` seconds."""
         ...
