@@ -2,11 +2,14 @@
 
 import re
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import LIVEREEL
+from tests.acceptance.conftest import Push
+from tests.acceptance.server import LIVEREEL, LiveServer
 from tests.acceptance.tools import ROOT
 
 GUIDES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -58,3 +61,36 @@ def _help(words: tuple[str, ...]) -> str | None:
     command = [LIVEREEL, *words, "--help"]
     done = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
     return done.stdout.decode() if done.returncode == 0 else None
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(guide: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", guide.read_text())
+    missing = [link for link in links if not (guide.parent / link).exists()]
+    assert not missing, f"{guide.name} links to what is not there: {missing}"
+
+
+def test_the_sdk_sample_records(own_server: LiveServer, ffmpeg_push: Push, tmp_path: Path) -> None:
+    """The README's program with nothing changed but the printed values and the pause."""
+    [sample] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    credentials = own_server.credentials
+    assert credentials is not None
+    for placeholder, value in (
+        ("PRINTED AK", credentials.access),
+        ("PRINTED SK", credentials.secret),
+        ("PRINTED PROJECT", credentials.project_id),
+        ("http://SERVER:8280", own_server.endpoint),
+        ("\n...\n", "\nimport time; time.sleep(3)\n"),
+        # The last line lists what is stored; files are there a moment after STOP.
+        ("print(live.list", "time.sleep(3)\nprint(live.list"),
+    ):
+        assert placeholder in sample
+        sample = sample.replace(placeholder, value)
+    program = tmp_path / "sample.py"
+    program.write_text(sample)
+    ffmpeg_push(own_server.push_url("mystream", domain="publish.livereel.internal"))
+    time.sleep(3)
+    done = subprocess.run([sys.executable, str(program)], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for suffix in (".flv", ".mp4", ".m3u8"):
+        assert suffix in done.stdout
