@@ -49,16 +49,17 @@ class Leftovers:
         """Whether it can be done: in S3's language, with keys that are known here."""
         return config.s3 and "access_key" in config.credentials
 
-    async def abort(self, key: str) -> int:
-        """Abort the unfinished uploads of the object; how many there were. Never fails: the upload matters more."""
+    async def abort(self, key: str) -> bool:
+        """Abort the unfinished uploads of the object. False if that failed: no error, since the object matters more."""
         try:
-            return await asyncio.to_thread(self._abort, self._config.prefix + key)
+            await asyncio.to_thread(self._abort, self._config.prefix + key)
         except (OSError, ValueError) as error:
             said = refusals.redacted(f"{type(error).__name__}: {error}", self._config.credentials.values())
             log.warning("unfinished_uploads_unknown", object=key, error=said)
-            return 0
+            return False
+        return True
 
-    def _abort(self, key: str) -> int:
+    def _abort(self, key: str) -> None:
         found = [
             unescape(identity[1])
             for upload in _UPLOAD.findall(self._request("GET", "", {"prefix": key, "uploads": ""}))
@@ -68,7 +69,6 @@ class Leftovers:
             self._request("DELETE", key, {"uploadId": upload_id})
         if found:
             log.info("unfinished_uploads_aborted", object=key, uploads=len(found))
-        return len(found)
 
     def _request(self, method: str, key: str, query: dict[str, str]) -> str:
         base = urlsplit(self._bucket_url())

@@ -162,8 +162,7 @@ class ObjectStore:
                 digests.extend(await asyncio.to_thread(_md5, data))
                 yield data
 
-        if self._leftovers is not None:
-            await self._leftovers.abort(key)
+        cleared = self._leftovers is None or await self._leftovers.abort(key)
         with self._errors("store", key):
             done = await obstore.put_async(
                 self._store,
@@ -174,6 +173,8 @@ class ObjectStore:
                 chunk_size=part,
                 max_concurrency=max(1, IN_FLIGHT // part),
             )
+            if not cleared and self._leftovers is not None:
+                await self._leftovers.abort(key)  # the store was away, and is not any more
             # S3 makes the ETag of an object in parts from the MD5s of its parts and their number.
             expected = f"{_md5(digests).hex()}-{len(digests) // 16}"
             return await self._verified(key, size, expected, done["e_tag"])
@@ -256,7 +257,8 @@ def _client(config: BucketConfig, request_timeout: float) -> S3Store | GCSStore 
                 chosen["endpoint"] = config.base_url
             return AzureStore(config.bucket, account_name=config.account, **chosen, **common)
         case _:
-            chosen = {"virtual_hosted_style_request": config.hosted}
+            # A plain DELETE for one object: lists of objects to delete are spoken in dialects.
+            chosen = {"virtual_hosted_style_request": config.hosted, "disable_bulk_delete": True}
             if config.base_url is not None:
                 chosen["endpoint"] = config.base_url
             if config.region is not None:

@@ -9,6 +9,7 @@ from livereel.storage.config import BucketConfig
 from livereel.storage.local import LocalStore
 from livereel.storage.object_store import ObjectStore
 from livereel.storage.port import Store
+from tests.integration.control.conftest import node  # noqa: F401  a fixture
 from tests.integration.storage.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, Seaweed
 
 MakeStore = Callable[..., ObjectStore]

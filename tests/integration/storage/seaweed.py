@@ -16,6 +16,7 @@ from pathlib import Path
 WEED = Path(sys.executable).with_name("weed")
 ACCESS_KEY, SECRET_KEY = "a-test-access-key", "a-test-secret-key-of-some-length"
 BUCKET = "recordings"
+HOSTED_DOMAIN = "s3.test.internal"  # buckets are host names below it, too; there is no DNS for it
 START_TIMEOUT = 60.0  # seconds; it holds elections with itself, on a busy machine too
 # What it asks of a request to wait for while it starts up.
 _STARTING = (OSError, urllib.error.URLError)
@@ -56,7 +57,14 @@ class Seaweed:
                 [
                     *(WEED, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-filer"),
                     *(f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
-                    *("-master.volumeSizeLimitMB=256", "-volume.max=16", "-s3.iam=false", *self._ports),
+                    *(
+                        "-master.volumeSizeLimitMB=256",
+                        "-volume.max=16",
+                        "-s3.iam=false",
+                        "-s3.autoCreateBucket=false",
+                        f"-s3.domainName={HOSTED_DOMAIN}",
+                        *self._ports,
+                    ),
                 ],
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
