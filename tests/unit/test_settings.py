@@ -148,3 +148,75 @@ def test_variables_of_nobody_are_listed() -> None:
         "HOME": "/",
     }
     assert settings.unknown_variables(environment) == ["LIVEREEL_RTPM__PORT", "LIVEREEL_SERVICE_HOST"]
+
+
+BUCKET = '[storage.buckets.rec-a]\nurl = "obs://tenant/below"\nendpoint = "https://obs.example.com"\n'
+
+
+def test_no_bucket_is_elsewhere_by_default() -> None:
+    assert settings.load().bucket_configs() == {}
+
+
+def test_a_bucket_with_credentials_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(BUCKET + 'credentials_env = "OBS"\n')
+    loaded = settings.load()
+    monkeypatch.delenv("OBS_ACCESS_KEY", raising=False)
+    with pytest.raises(
+        BadSettings, match=r"storage\.buckets\.rec-a: credentials_env: none of OBS_ACCESS_KEY, OBS_SECRET"
+    ):
+        loaded.bucket_configs()
+    monkeypatch.setenv("OBS_ACCESS_KEY", "ak")
+    with pytest.raises(BadSettings, match="must be given together"):
+        loaded.bucket_configs()
+    monkeypatch.setenv("OBS_SECRET_KEY", "very-secret")
+    config = loaded.bucket_configs()["rec-a"]
+    assert config.credentials == {"access_key": "ak", "secret_key": "very-secret"}
+    assert config.base_url == "https://tenant.obs.example.com"
+    assert "very-secret" not in repr(loaded) + repr(config)
+
+
+def test_a_bucket_with_credentials_of_a_file() -> None:
+    write(BUCKET + 'credentials_file = "obs.toml"\ncertificate_file = "ca.pem"\n')
+    loaded = settings.load()
+    with pytest.raises(BadSettings, match=r"storage\.buckets\.rec-a: ca\.pem: No such file"):
+        loaded.bucket_configs()
+    Path("ca.pem").write_text("pem")
+    Path("obs.toml").write_text("very-secret")
+    with pytest.raises(BadSettings, match=r"credentials_file: obs\.toml is not TOML$"):
+        loaded.bucket_configs()
+    Path("obs.toml").write_text('access_key = "ak"\nsecret_key = "very-secret"\n')
+    config = loaded.bucket_configs()["rec-a"]
+    assert config.credentials == {"access_key": "ak", "secret_key": "very-secret"}
+    assert config.certificate == b"pem"
+
+
+def test_a_bucket_with_a_service_account() -> None:
+    write('[storage.buckets.rec-a]\nurl = "gs://tenant"\ncredentials_file = "account.json"\n')
+    Path("account.json").write_text('{"type": "service_account"}')
+    assert settings.load().bucket_configs()["rec-a"].credentials == {"service_account": '{"type": "service_account"}'}
+    Path("account.json").write_text("very-secret")
+    with pytest.raises(BadSettings, match=r"account\.json is not JSON of a service account$"):
+        settings.load().bucket_configs()
+
+
+def test_a_bucket_of_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEREEL_STORAGE__BUCKETS__RECORDINGS__URL", "s3://tenant")
+    assert settings.load().bucket_configs()["recordings"].bucket == "tenant"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[storage.buckets.Rec]\nurl = "s3://a"\n', "storage.buckets: bucket 'Rec' must have"),
+        ("[storage.buckets.rec-a]\n", "storage.buckets.rec-a.url: Field required"),
+        ('[storage.buckets.rec-a]\nurl = "s3://ak:very-secret@a"\n', "storage.buckets.rec-a: url must hold bucket"),
+        (BUCKET + 'secret_key = "x"\n', "storage.buckets.rec-a.secret_key: there is no such setting"),
+        (BUCKET + 'credentials_env = "A"\ncredentials_file = "b"\n', "cannot be set both"),
+    ],
+)
+def test_buckets_that_cannot_be_used(text: str, told: str) -> None:
+    write(text)
+    with pytest.raises(BadSettings) as refused:
+        settings.load()
+    assert told in refused.value.detail
+    assert "very-secret" not in refused.value.detail

@@ -73,12 +73,12 @@ class ObjectStore:
         self._lookup_timeout = min(LOOKUP_TIMEOUT, request_timeout)
         self._secrets = tuple(config.credentials.values())
         self._large, self._small = asyncio.Semaphore(LARGE_AT_ONCE), asyncio.Semaphore(SMALL_AT_ONCE)
-        self._leftovers = Leftovers(config, timeout=self._lookup_timeout) if Leftovers.possible(config) else None
         #: Whether ETags are MD5s, by whether the object came in parts; None until there was a doubt.
         self._md5_etags: dict[bool, bool] = {}
         try:
             self._store = _client(config, request_timeout)
-        except (BaseError, ValueError) as error:
+            self._leftovers = Leftovers(config, timeout=self._lookup_timeout) if Leftovers.possible(config) else None
+        except (BaseError, OSError, ValueError) as error:
             raise StoreError(f"bucket {bucket}: {refusals.reason(str(error), self._secrets)}") from None
 
     async def put_file(self, key: str, path: Path, *, final: bool = False) -> StoredObject:

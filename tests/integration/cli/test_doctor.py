@@ -117,3 +117,34 @@ def test_tls_files_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVEREEL_API__TLS_CERTIFICATE", "nothing.pem")
     monkeypatch.setenv("LIVEREEL_API__TLS_KEY", "nothing.key")
     assert findings(code=1)["tls"][0][0] == "fail"
+
+
+def test_a_bucket_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORE_ACCESS_KEY", "ak")
+    monkeypatch.setenv("STORE_SECRET_KEY", "very-secret")
+    credentials = tmp_path / "credentials.toml"
+    credentials.write_text('access_key = "ak"\nsecret_key = "very-secret"\n')
+    credentials.chmod(0o644)
+    (tmp_path / "livereel.toml").write_text(
+        """
+        [storage.buckets.rec-a]
+        url = "s3://tenant"
+        endpoint = "http://127.0.0.1:9"
+        credentials_env = "STORE"
+        [storage.buckets.rec-b]
+        url = "s3://tenant"
+        endpoint = "http://127.0.0.1:9"
+        credentials_file = "credentials.toml"
+        [storage.buckets.rec-c]
+        url = "s3://tenant"
+        credentials_env = "NOBODY"
+        """
+    )
+    found = findings(code=1)
+    [(verdict, text)] = found["bucket rec-a"]
+    assert verdict == "fail"
+    assert "no connection: look whether the store is up" in text
+    assert "very-secret" not in text
+    assert [verdict for verdict, _ in found["bucket rec-b"]] == ["warn", "fail"]
+    assert "chmod 600" in found["bucket rec-b"][0][1]
+    assert "none of NOBODY_ACCESS_KEY" in found["bucket rec-c"][0][1]

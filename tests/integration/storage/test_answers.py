@@ -1,5 +1,6 @@
 """What goes over the wire, and what is made of ETags: against a server that answers as told."""
 
+import base64
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -129,3 +130,30 @@ async def test_other_etags_say_nothing(told: Told, store: ObjectStore, etag: str
     told.etag = lambda _key, _data: etag
     assert (await store.put_bytes("a", b"abc")).size == 3
     assert len(told.requests) == 2
+
+
+async def test_azure(told: Told) -> None:
+    credentials = {"account_key": base64.b64encode(b"key").decode()}
+    store = ObjectStore("rec-a", BucketConfig("az://account/box/below", told.endpoint, credentials=credentials))
+    assert (await store.put_bytes("a/b.flv", b"abc")).size == 3
+    method, path, headers = told.requests[0]
+    assert (method, path) == ("PUT", "/box/below/a/b.flv")
+    assert headers["authorization"].startswith("SharedKey account:")
+    assert store.describe("a/b.flv") == "az://account/box/below/a/b.flv"
+
+
+async def test_credentials_of_no_use_are_told_without_them() -> None:
+    with pytest.raises(StoreError, match="bucket rec-a: ") as refused:
+        ObjectStore(
+            "rec-a", BucketConfig("gs://bucket", credentials={"service_account": '{"private_key": "very-secret"}'})
+        )
+    assert "very-secret" not in refused.value.detail
+    with pytest.raises(StoreError, match="bucket rec-a: ") as refused:
+        ObjectStore("rec-a", BucketConfig("az://account/box", credentials={"account_key": "very-secret"}))
+    assert "very-secret" not in refused.value.detail
+
+
+@pytest.mark.parametrize("pem", [b"no certificate", b"\xff"])
+async def test_a_certificate_that_is_none(told: Told, pem: bytes) -> None:
+    with pytest.raises(StoreError, match="bucket rec-a: "):
+        ObjectStore("rec-a", BucketConfig("s3://bucket", told.endpoint, certificate=pem, credentials=CREDENTIALS))
