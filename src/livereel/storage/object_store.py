@@ -86,21 +86,19 @@ class ObjectStore:
         source = await asyncio.to_thread(open_source, path)
         try:
             size = os.fstat(source).st_size
-            if size <= PART_SIZE:
+            if size > PART_SIZE:
+                async with self._large:
+                    return await self._put_parts(check_object_key(key), source, path, size)
+            async with self._small:
                 data = await asyncio.to_thread(_read, source, path, 0, size)
-                return await self.put_bytes(key, data)
-            async with self._large:
-                return await self._put_parts(check_object_key(key), source, path, size)
+                return await self._put_whole(check_object_key(key), data)
         finally:
             os.close(source)
 
     async def put_bytes(self, key: str, data: bytes) -> StoredObject:
         """Store `data`, in one request."""
-        check_object_key(key)
         async with self._small:
-            with self._errors("store", key):
-                done = await self._put(key, data, parts=False)
-                return await self._verified(key, len(data), _md5(data).hex(), done["e_tag"])
+            return await self._put_whole(check_object_key(key), data)
 
     async def stat(self, key: str) -> StoredObject | None:
         """The object, or None."""
@@ -151,6 +149,11 @@ class ObjectStore:
             raise StoreError(f"{self.describe(key)} gives other bytes than were stored: look at the store's own log")
         if not await self.delete(key):
             raise StoreError(f"{self.describe(key)} was stored but is not there: look at the store's own log")
+
+    async def _put_whole(self, key: str, data: bytes) -> StoredObject:
+        with self._errors("store", key):
+            done = await self._put(key, data, parts=False)
+            return await self._verified(key, len(data), _md5(data).hex(), done["e_tag"])
 
     async def _put_parts(self, key: str, source: int, path: Path, size: int) -> StoredObject:
         part = max(PART_SIZE, -(-size // PARTS_MAX // MIB) * MIB)
