@@ -17,6 +17,7 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self._limit: tuple[int, Callable[[], None]] | None = None
         self._sent = 0
+        self._spoil = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -33,6 +34,10 @@ class Proxy:
     def after(self, size: int, action: Callable[[], None]) -> None:
         """Call `action` once `size` more bytes have gone to the server."""
         self._sent, self._limit = 0, (size, action)
+
+    def spoil(self) -> None:
+        """Change one byte in the middle of the next large piece that goes to the server."""
+        self._spoil = True
 
     def close(self) -> None:
         for each in (self._listener, *self._sockets):
@@ -65,11 +70,18 @@ class Proxy:
                 self._open.wait()
                 if counted:
                     self._count(len(data))
+                    data = self._spoilt(data)
                 target.sendall(data)
         for each in (source, target):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+
+    def _spoilt(self, data: bytes) -> bytes:
+        if not self._spoil or len(data) < 16384:  # not the head of a request
+            return data
+        self._spoil, middle = False, len(data) // 2
+        return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
     def _count(self, size: int) -> None:
         self._sent += size
