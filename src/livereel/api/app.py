@@ -1,5 +1,6 @@
 """The ASGI application: routes, error replies, middleware."""
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -12,9 +13,11 @@ from livereel.api.huawei import routes
 from livereel.api.huawei.errors import UnknownApi
 from livereel.api.responses import error_response, invalid
 from livereel.api.services import ApiServices
-from livereel.domain.errors import InvalidParameter, LivereelError
+from livereel.domain.errors import InvalidParameter, LivereelError, StoreError
 
 __all__ = ["ApiServices", "create_app"]
+
+log = structlog.get_logger()
 
 _UNKNOWN = frozenset({404, 405})  # the gateway answers a wrong method as it answers a wrong path
 
@@ -35,6 +38,8 @@ def create_app(services: ApiServices) -> FastAPI:
 
     @app.exception_handler(LivereelError)
     async def refused(request: Request, error: LivereelError) -> Response:
+        if isinstance(error, StoreError):  # the reply does not say why; the log must
+            log.warning("store_failed", path=request.url.path, error=error.detail)
         return error_response(request.scope, error)
 
     @app.exception_handler(RequestValidationError)

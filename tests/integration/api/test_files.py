@@ -5,11 +5,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import RecordFile, SpoolPosition, Task
 from livereel.domain.states import FileState, TaskState
 from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, Template, default_prefix
+from livereel.storage import object_store
+from livereel.storage.buckets import Buckets, LocalStores
+from livereel.storage.config import BucketConfig
 
 from .conftest import Api
 
@@ -202,3 +206,16 @@ async def test_a_playlist_leads_to_its_slices(api: Api, tmp_path: Path) -> None:
     assert forged.status_code == 403
     head = await api.client.head(playlist)
     assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_a_store_that_is_away(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_store, "RETRIES", 0)
+    away = BucketConfig("s3://tenant", "http://127.0.0.1:9", credentials={"access_key": "ak", "secret_key": "sk"})
+    monkeypatch.setattr(api.services.stores, "get", Buckets(LocalStores(tmp_path), {"rec-a": away}).get)
+    link = api.services.download_urls.sign("rec-a", OBJECT, api.clock.now(), 60)
+    with capture_logs() as logs:
+        reply = await api.client.get(link)
+    assert reply.status_code == 500
+    assert "127.0.0.1:9" not in reply.text
+    [said] = [log for log in logs if log["event"] == "store_failed"]
+    assert "no connection: look whether the store is up" in said["error"]
