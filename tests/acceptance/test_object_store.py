@@ -92,8 +92,9 @@ def test_recordings_in_an_object_store(
         assert not path.is_file() or SECRET_KEY.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.parametrize("end", ["killed", "stopped"])
 def test_a_store_that_is_down_at_the_end(
-    server: LiveServer, seaweed: Seaweed, ffmpeg_push: Push, footage: Footage, tmp_path: Path, stream: str
+    end: str, server: LiveServer, seaweed: Seaweed, ffmpeg_push: Push, footage: Footage, tmp_path: Path, stream: str
 ) -> None:
     sdk = server.sdk()
     sdk.create_template(stream, formats=("FLV",))
@@ -104,7 +105,10 @@ def test_a_store_that_is_down_at_the_end(
     seaweed.kill()
     sdk.stop(stream)
     wait_until(lambda: any(event["event"] == "store_failed" for event in server.events()), 30, "an attempt")
-    server.kill()  # and the server dies as well
+    if end == "killed":
+        server.kill()
+    else:
+        server.stop()
     server.start()
     seaweed.start()
     [item] = server.sdk().wait_contents(stream, 1, timeout=60)
