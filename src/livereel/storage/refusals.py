@@ -52,14 +52,18 @@ _UNANSWERED = (
     ("certificate", "its TLS certificate is not trusted: set certificate_file of this bucket, or correct the endpoint"),
     ("kind: Connect", "no connection: look whether the store is up, and correct the endpoint if it is elsewhere"),
     ("error sending request", "the connection broke"),
-    ("InstanceCredential", f"there are none, and this machine has no role of its own: {_CREDENTIALS}"),
 )
+# Where the library looks for the role of the machine when a bucket has no credentials of its own.
+_METADATA = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
+_NO_CREDENTIALS = "no credentials, and this machine has no role that gives it any: set credentials_file or credentials_env of this bucket"
 
 
 def reason(error: str, secrets: Iterable[str] = ()) -> str:
     """Why a request failed and what to do, in one line without any of `secrets` and without query strings."""
     said = error.partition("\n\nDebug source")[0]
     code, message, status = _CODE.search(error), _MESSAGE.search(said), _STATUS.search(said)
+    if any(host in said for host in _METADATA):
+        return _NO_CREDENTIALS
     if code and (advice := _ADVICE.get(code[1])):
         text = f"{code[1]}: {advice}"
     elif code:

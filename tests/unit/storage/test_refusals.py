@@ -38,6 +38,11 @@ def answered(status: str, code: str = "", message: str = "Something") -> str:
         (UNANSWERED.format(cause="kind: Connect, certificate: UnknownIssuer"), "set certificate_file"),
         (UNANSWERED.format(cause="kind: Connect, ConnectionRefused"), "no connection: look whether the store is up"),
         (UNANSWERED.format(cause="kind: Interrupted"), "the connection broke (https://store.example.com/b/x)"),
+        (
+            "Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token in 1s - Server returned "
+            "non-2xx status code: 403 Forbidden",
+            "no credentials, and this machine has no role",
+        ),
         ("something new\nand more", "something new"),
     ],
 )
