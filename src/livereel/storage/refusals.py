@@ -55,7 +55,10 @@ _UNANSWERED = (
 )
 # Where the library looks for the role of the machine when a bucket has no credentials of its own.
 _METADATA = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
-_NO_CREDENTIALS = "no credentials, and this machine has no role that gives it any: set credentials_file or credentials_env of this bucket"
+_NO_CREDENTIALS = (
+    "no credentials, and this machine has no role that gives it any: set credentials_file or credentials_env of this "
+    "bucket"
+)
 
 
 def reason(error: str, secrets: Iterable[str] = ()) -> str:
