@@ -60,7 +60,7 @@ def test_spec_survives_the_pipe() -> None:
         RecordType.COMMAND,
         {RecordFormat.HLS: FormatConfig(60, "a/{stream}", -1, 6, "{ts_sequence_number}")},
         Path("/spool"),
-        Path("/work"),
+        Path("/data/work"),
         {RecordFormat.HLS: RESUME},
     )
     assert TaskSpec.from_json(spec.to_json()) == spec
