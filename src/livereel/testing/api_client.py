@@ -45,12 +45,13 @@ class ApiClient:
         self._host = parts.netloc
         self._access = access
         self._secret = secret
-        self._project_id = project_id
+        #: What `live` calls are about.
+        self.project_id = project_id
         self._timeout = timeout
 
     def live(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None) -> Any:
         """Call an operation below `/v1/{project_id}/`; returns the JSON of the answer or None. Raises ApiRefused."""
-        reply = self.request(method, f"/v1/{self._project_id}/{path}", query, body)
+        reply = self.request(method, f"/v1/{self.project_id}/{path}", query, body)
         if reply.status >= 400:
             raise ApiRefused(f"{method} {path}", reply)
         return reply.json() if reply.body else None
@@ -62,7 +63,7 @@ class ApiClient:
         headers = {
             "Content-Type": "application/json",
             "Host": self._host,
-            "X-Project-Id": self._project_id,
+            "X-Project-Id": self.project_id,
             "X-Sdk-Date": datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
             # Dates have one second; without this two equal commands within a second would count as one sent twice.
             "X-Request-Nonce": uuid.uuid4().hex,
