@@ -352,21 +352,25 @@ class Owner:
         return task
 
     async def _begin(self, task: Task, stream: Stream, timeout: float | None) -> Task:
-        """Bring a STARTING task to RECORDING on a live stream; if that fails it fails, or waits on if it is armed."""
-        key = task.key
+        """Bring a STARTING task to RECORDING on a live stream; if that fails it fails, or waits on if it is armed.
+
+        With a `timeout` somebody waits for the answer to START: one that is refused leaves nothing armed behind.
+        """
+        key, answers = task.key, timeout is not None
         try:
             running = self._attach(task, stream)
         except SpoolError as error:
-            await self._not_begun(task, error.detail)
+            await self._not_begun(task, error.detail, answers=answers)
             raise
         writer = running.writer
         try:
             spooled = await self._first_key_frame(running, timeout)
         except BaseException:
-            await self._give_up(running, "cancelled before the first key frame")
+            await self._give_up(running, "cancelled before the first key frame", answers=answers)
             raise
         if not spooled:
-            await self._give_up(running, writer.failed.detail if writer.failed else "no key frame arrived")
+            reason = writer.failed.detail if writer.failed else "no key frame arrived"
+            await self._give_up(running, reason, answers=answers)
             if writer.failed is not None:
                 raise writer.failed
             if timeout is None or key not in self._gone:
@@ -433,13 +437,13 @@ class Owner:
         if writer.failed is not None:
             self._spool_failed(running, writer.failed.detail)
 
-    async def _give_up(self, running: Running, error: str) -> None:
+    async def _give_up(self, running: Running, error: str, *, answers: bool) -> None:
         running.stream.detach(running.writer)
         await running.writer.close()
-        await self._not_begun(running.task, error)
+        await self._not_begun(running.task, error, answers=answers)
 
-    async def _not_begun(self, task: Task, error: str) -> None:
-        if task.armed:
+    async def _not_begun(self, task: Task, error: str, *, answers: bool) -> None:
+        if task.armed and not answers:
             await asyncio.to_thread(recovery.remove, self._spool_dir, task.id)
             await self._armed.wait_on(task)
         else:

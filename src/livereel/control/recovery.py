@@ -40,6 +40,8 @@ async def recover(
         tasks = await uow.tasks.open(node=node)
     for found in tasks:
         end = await asyncio.to_thread(recovery.recover, spool_dir, found.id)
+        if end is None:
+            await asyncio.to_thread(recovery.remove, spool_dir, found.id)  # of use to nobody
         if end is None and found.armed and found.state in (TaskState.ARMED, TaskState.STARTING):
             await owner.adopt_armed(found)
             continue
