@@ -16,10 +16,14 @@ from livereel.recorder.supervisor import RecorderSupervisor
 
 @dataclass(slots=True, eq=False)
 class Interrupted:
-    """A task in the state INTERRUPTED. `timers` run until its stream is back or it ends."""
+    """A task in the state INTERRUPTED. `timers` run until its stream is back or it ends.
+
+    `passed` says that the longest window has passed and the task is about to be ended.
+    """
 
     task: Task
     timers: list[Timer] = field(default_factory=list)
+    passed: bool = False
 
 
 class Interruptions:

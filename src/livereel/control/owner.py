@@ -8,6 +8,7 @@ only waits is in `armed` and `interruptions`.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -306,10 +307,12 @@ class Owner:
         try:
             async with self._locks.hold(key):
                 if (interrupted := self._interrupted.get(key)) is not None:
+                    reason = EndReason.PUBLISH_DONE
                     if _goes_on(interrupted.task, template):
-                        await self._resume(stream, interrupted)
-                        return
-                    await self._end_interrupted(interrupted, EndReason.PUBLISH_DONE)
+                        if await self._resume(stream, interrupted) or not interrupted.passed or key not in self._gone:
+                            return
+                        reason = EndReason.MERGE_WINDOW  # and this push is recorded as one that comes later would be
+                    await self._end_interrupted(interrupted, reason)
                 if (task := await self._armed.begin(key)) is not None:
                     await self._begin(task, stream, None)
                     return
@@ -382,8 +385,8 @@ class Owner:
         self._recorder.record(self._finishing.spec(running.task))
         return running.task
 
-    async def _resume(self, stream: Stream, interrupted: Interrupted) -> None:
-        """Go on with an interrupted task on a new push of its stream."""
+    async def _resume(self, stream: Stream, interrupted: Interrupted) -> bool:
+        """Go on with an interrupted task on a new push of its stream; False if its first key frame did not come."""
         task = interrupted.task
         running = self._attach(task, stream)
         spooled = await self._first_key_frame(running, None)
@@ -394,6 +397,7 @@ class Owner:
             # The window goes on from where the push before broke; what came without a key frame is no recording.
             stream.detach(running.writer)
             await running.writer.close()
+        return spooled
 
     def _attach(self, task: Task, stream: Stream) -> Running:
         """Let the tags of a stream go into the task's spool from its last key frame on; raises SpoolError."""
@@ -404,7 +408,10 @@ class Owner:
         return Running(task, stream, writer)
 
     async def _first_key_frame(self, running: Running, timeout: float | None) -> bool:
-        """Wait until the first key frame is on disk; False if that does not happen. Without timeout STOP ends it."""
+        """Wait until the first key frame is on disk; False if that does not happen. Without timeout STOP ends it.
+
+        A key frame that arrived before the wait was ended counts, also if the disk has not told of it yet.
+        """
         key, writer = running.task.key, running.writer
         refused, stopped = asyncio.Event(), self._beginning.get(running.task.plan_id or "", asyncio.Event())
         writer.on_failure = lambda _error: refused.set()
@@ -412,8 +419,12 @@ class Owner:
             self._awaited[key] = (stopped, running.task.record_type)
         try:
             gone = self._gone.get(key)
-            unless = (refused, stopped, gone) if gone is not None else (refused, stopped)
-            return gone is not None and await _wait(writer.first_keyframe_written, timeout, unless=unless)
+            if gone is None:
+                return False
+            if not await _wait(writer.first_keyframe_written, timeout, unless=(refused, stopped, gone)):
+                with contextlib.suppress(SpoolError):
+                    await writer.written()
+            return writer.first_keyframe_written.is_set()
         finally:
             self._awaited.pop(key, None)
 
@@ -507,6 +518,7 @@ class Owner:
         self._in_background(self._end_late(interrupted))
 
     async def _end_late(self, interrupted: Interrupted) -> None:
+        interrupted.passed = True
         if (awaited := self._awaited.get(interrupted.task.key)) is not None:
             awaited[0].set()
         async with self._locks.hold(interrupted.task.key):

@@ -7,7 +7,7 @@ import pytest
 
 from livereel.cluster.port import StartOptions
 from livereel.control.recovery import recover
-from livereel.domain.errors import NothingRecording, TaskExists
+from livereel.domain.errors import NoKeyFrame, NothingRecording, TaskExists
 from livereel.domain.recordings import EndReason
 from livereel.domain.states import TaskState
 from livereel.spool.tail import SpoolTail
@@ -73,6 +73,16 @@ async def test_a_push_without_a_key_frame_leaves_it_armed(node: Node) -> None:
     assert (await row(node, task_id)).state is TaskState.ARMED
     await live(node, KEY_FRAME)
     assert await recording(node) == task_id
+
+
+async def test_a_start_that_is_refused_leaves_nothing_armed(node: Node) -> None:
+    await node.template()
+    stream = await node.push()
+    stream.feed(HEADERS, node.clock.now())
+    with pytest.raises(NoKeyFrame):
+        await node.recording.start(PROJECT, KEY, ARMED)
+    node.feed(stream, KEY_FRAME)
+    await node.recording.start(PROJECT, KEY, ARMED)
 
 
 async def test_stop_while_an_armed_stream_sends_no_key_frame(node: Node) -> None:

@@ -101,6 +101,24 @@ async def test_a_push_without_a_key_frame_leaves_the_window_open(node: Node) -> 
     await until(node, task_id, TaskState.RECORDING)
 
 
+async def test_a_window_that_passes_before_the_first_key_frame_of_the_return(node: Node) -> None:
+    await node.template(RecordType.CONTINUOUS, merge_window=1)
+    stream = await live(node, KEY_FRAME)
+    async with asyncio.timeout(5):
+        while not node.owner.running():
+            await asyncio.sleep(0.01)
+    task_id = node.owner.running()[0].id
+    await node.publishing.ended(stream, "gone")
+    back = await node.push()
+    assert (await until(node, task_id, TaskState.FINISHING)).end_reason is EndReason.MERGE_WINDOW
+    back.feed(HEADERS, node.clock.now())
+    node.feed(back, KEY_FRAME)
+    async with asyncio.timeout(5):
+        while not node.owner.running():
+            await asyncio.sleep(0.01)
+    assert node.owner.running()[0].id != task_id
+
+
 async def test_shorter_windows_of_other_formats_close_their_files_first(node: Node) -> None:
     template = await node.template(merge_window=30)
     async with node.catalogue.write() as uow:

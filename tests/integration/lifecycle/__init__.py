@@ -1,0 +1,1 @@
+"""Recording tasks through whatever may happen to them, in any order."""
