@@ -8,6 +8,7 @@ from livereel.storage.config import BucketConfig, check_bucket
 from livereel.storage.local import LocalStore
 from livereel.storage.object_store import ObjectStore
 from livereel.storage.port import Store
+from livereel.storage.threads import BucketThreads
 
 
 class LocalStores:
@@ -20,13 +21,19 @@ class LocalStores:
     def __init__(self, root: Path, *, create: bool = True) -> None:
         self._root = root
         self._create = create
+        self._threads: dict[str, BucketThreads] = {}
 
     def get(self, bucket: str) -> LocalStore:
         """Raises InvalidParameter for a bucket that may not be used."""
         directory = self._root / check_bucket(bucket)
-        if not self._create and not directory.is_dir():
-            raise InvalidParameter(f"there is no bucket {bucket}: make the directory {directory} or name another one")
-        return LocalStore(bucket, directory)
+        if (threads := self._threads.get(bucket)) is None:
+            # Asked once only: later it may be a file system that hangs, and this is not one of the bucket's threads.
+            if not self._create and not directory.is_dir():
+                raise InvalidParameter(
+                    f"there is no bucket {bucket}: make the directory {directory} or name another one"
+                )
+            threads = self._threads[bucket] = BucketThreads(bucket)
+        return LocalStore(bucket, directory, threads)
 
 
 class Buckets:

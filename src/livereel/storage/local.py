@@ -4,7 +4,6 @@ Every path is walked one component at a time from the bucket's directory without
 key can name anything outside of it, whatever was checked or forgotten before. Needs a POSIX system.
 """
 
-import asyncio
 import contextlib
 import errno
 import hashlib
@@ -19,6 +18,7 @@ from livereel.domain.errors import StoreError
 from livereel.domain.naming import check_object_key
 from livereel.storage.port import StoredObject
 from livereel.storage.source import open_source
+from livereel.storage.threads import LOOKUP_TIMEOUT, BucketThreads
 
 #: Where objects are built before they get their name. In the bucket, hence on its file system.
 STAGING = ".livereel"
@@ -44,11 +44,15 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalStore:
-    """`port.Store` in the directory `root`, which is made when the first object is put."""
+    """`port.Store` in the directory `root`, which is made when the first object is put.
 
-    def __init__(self, bucket: str, root: Path) -> None:
+    All stores of one bucket share its `threads`.
+    """
+
+    def __init__(self, bucket: str, root: Path, threads: BucketThreads | None = None) -> None:
         self.bucket = bucket
         self._root = root
+        self._threads = threads or BucketThreads(bucket)
 
     async def put_file(self, key: str, path: Path, *, final: bool = False) -> StoredObject:
         """Store the file's present content; `final` promises that nobody writes to it again.
@@ -67,7 +71,7 @@ class LocalStore:
             finally:
                 os.close(source)
 
-        return await asyncio.to_thread(self._put, key, stage)
+        return await self._threads.run(self._put, key, stage)
 
     async def put_bytes(self, key: str, data: bytes) -> StoredObject:
         """Store `data`."""
@@ -75,18 +79,19 @@ class LocalStore:
         def stage(staging: int, name: str) -> None:
             _write_new(staging, name, lambda target: _write_all(target, data))
 
-        return await asyncio.to_thread(self._put, key, stage)
+        return await self._threads.run(self._put, key, stage)
 
     async def stat(self, key: str) -> StoredObject | None:
         """The object, or None. Links, directories and devices are no objects."""
-        return await asyncio.to_thread(self._stat, key)
+        return await self._threads.run(self._stat, key, timeout=LOOKUP_TIMEOUT)
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes [start, end) in pieces; raises StoreError if the object is missing or shorter."""
-        descriptor = await asyncio.to_thread(self._open, key)
+        descriptor = await self._threads.run(self._open, key, timeout=LOOKUP_TIMEOUT, abandoned=os.close)
         try:
             while start < end:
-                piece = await asyncio.to_thread(os.pread, descriptor, min(_PIECE, end - start), start)
+                size = min(_PIECE, end - start)
+                piece = await self._threads.run(os.pread, descriptor, size, start, timeout=LOOKUP_TIMEOUT)
                 if not piece:
                     raise StoreError(f"{self.describe(key)} ends at byte {start}, before {end}")
                 start += len(piece)
@@ -98,7 +103,7 @@ class LocalStore:
 
     async def delete(self, key: str) -> bool:
         """Remove the object and the directories that it leaves empty."""
-        return await asyncio.to_thread(self._delete, key)
+        return await self._threads.run(self._delete, key)
 
     def describe(self, key: str) -> str:
         """The object's path."""
@@ -106,7 +111,7 @@ class LocalStore:
 
     async def check(self) -> None:
         """Write and remove a small object; clears up what a dead process left behind."""
-        await asyncio.to_thread(self._check)
+        await self._threads.run(self._check)
 
     def _put(self, key: str, stage: Callable[[int, str], None]) -> StoredObject:
         *directories, name = _components(key)

@@ -1,0 +1,117 @@
+"""Threads of a bucket: bounded, its own, and never in the way of anybody else."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from livereel.domain.errors import StoreError
+from livereel.storage import threads
+from livereel.storage.threads import BUCKET_THREADS, BucketThreads
+
+PATIENCE = 30.0  # seconds
+
+
+class Hung:
+    """Calls that hang until they are let go."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._free = threading.Event()
+
+    def __call__(self) -> int:
+        self.calls += 1
+        assert self._free.wait(PATIENCE)
+        return 7
+
+    def let_go(self) -> None:
+        self._free.set()
+
+
+@pytest.fixture
+def hung() -> Iterator[Hung]:
+    calls = Hung()
+    yield calls
+    calls.let_go()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_results_and_errors_come_back() -> None:
+    bucket = BucketThreads("rec-a")
+    assert await bucket.run(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await bucket.run(divmod, 1, 0)
+    assert await bucket.run(threading.get_ident) != threading.get_ident()
+
+
+async def test_a_bucket_that_hangs_ties_up_its_own_threads_only(hung: Hung) -> None:
+    slow, other = BucketThreads("rec-a"), BucketThreads("rec-b")
+    waiting = [asyncio.create_task(slow.run(hung)) for _ in range(BUCKET_THREADS + 20)]
+    await until(lambda: hung.calls == BUCKET_THREADS)
+    assert await other.run(sum, (1, 2)) == 3
+    assert await asyncio.to_thread(sum, (3, 4)) == 7
+    assert hung.calls == BUCKET_THREADS
+    hung.let_go()
+    async with asyncio.timeout(PATIENCE):
+        assert await asyncio.gather(*waiting) == [7] * len(waiting)
+
+
+async def test_what_waits_is_bounded(hung: Hung, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "WAITING_MAX", 3)
+    bucket = BucketThreads("rec-a")
+    waiting = [asyncio.create_task(bucket.run(hung)) for _ in range(BUCKET_THREADS + 3)]
+    await until(lambda: hung.calls == BUCKET_THREADS)
+    with pytest.raises(StoreError, match="rec-a does not answer: 7 operations wait"):
+        await bucket.run(hung)
+    hung.let_go()
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*waiting)
+    assert await bucket.run(sum, (1, 2)) == 3
+
+
+async def test_nobody_waits_for_ever_for_an_answer(hung: Hung) -> None:
+    bucket, left = BucketThreads("rec-a"), list[int]()
+    with pytest.raises(StoreError, match=r"has not answered for 0\.05 s"):
+        await bucket.run(hung, timeout=0.05, abandoned=left.append)
+    assert left == []
+    hung.let_go()
+    await until(lambda: left == [7])  # what came late is given to whom can give it back
+
+
+async def test_what_nobody_waits_for_is_not_begun(hung: Hung) -> None:
+    bucket, begun = BucketThreads("rec-a"), list[int]()
+    busy = [asyncio.create_task(bucket.run(hung)) for _ in range(BUCKET_THREADS)]
+    await until(lambda: hung.calls == BUCKET_THREADS)
+    late = asyncio.create_task(bucket.run(begun.append, 1))
+    await asyncio.sleep(0)
+    late.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await late
+    hung.let_go()
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*busy)
+    await bucket.run(begun.append, 2)
+    assert begun == [2]
+
+
+async def test_threads_without_work_end_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_IDLE", 0.01)
+    bucket = BucketThreads("of-this-test")
+    for number in range(20):
+        assert await bucket.run(abs, -number) == number
+        await asyncio.sleep(0.01)
+    await until(lambda: not any(thread.name == "bucket-of-this-test" for thread in threading.enumerate()))
+
+
+async def test_the_error_of_a_file_system_that_timed_out_is_its_own() -> None:
+    def call() -> None:
+        raise TimeoutError("the server does not answer")
+
+    with pytest.raises(TimeoutError, match="the server does not answer"):
+        await BucketThreads("rec-a").run(call, timeout=PATIENCE)
