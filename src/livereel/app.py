@@ -18,7 +18,7 @@ import structlog
 
 from livereel.api.app import create_app
 from livereel.api.limits import RateLimits
-from livereel.api.server import ApiServer
+from livereel.api.server import ApiServer, bind
 from livereel.api.services import ApiServices
 from livereel.callbacks.dispatcher import Dispatcher, DispatcherConfig
 from livereel.callbacks.guard import TargetGuard
@@ -118,8 +118,7 @@ class Server:
         stores = Buckets(
             LocalStores(settings.storage_root(), create=settings.storage.create_buckets), settings.bucket_configs()
         )
-        # Download links hold the port, so it is fixed before anything that signs them is built.
-        self.api_port = settings.api.port or _free_port(settings.api.host)
+        api_listener = self._bind_api()
         links = DownloadUrls(sealer.derive("download links"), settings.public_url(self.api_port))
         dispatcher = Dispatcher(
             catalogue,
@@ -256,7 +255,7 @@ class Server:
             catalogue=catalogue,
             hostname=settings.node,
         )
-        await self._start_api(services)
+        await self._start_api(services, api_listener)
         self._ready = True
         log.info("ready", rtmp_port=self.rtmp_port, api_port=self.api_port, data_dir=str(settings.data_dir))
 
@@ -272,12 +271,20 @@ class Server:
         self._stack.push_async_callback(planner.stop)
         return planner
 
-    async def _start_api(self, services: ApiServices) -> None:
+    def _bind_api(self) -> socket.socket:
+        """Download links hold the port, so it is ours before anything that signs them is built."""
+        listener = bind(self._settings.api.host, self._settings.api.port)
+        self._stack.callback(listener.close)
+        self.api_port = int(listener.getsockname()[1])
+        return listener
+
+    async def _start_api(self, services: ApiServices, listener: socket.socket) -> None:
         api = ApiServer(
             create_app(services),
             self._settings.api.host,
             self.api_port,
             hostname=self._settings.node,
+            listener=listener,
             tls_certificate=self._settings.api.tls_certificate,
             tls_key=self._settings.api.tls_key,
         )
@@ -376,12 +383,6 @@ async def _catalogue_problem(catalogue: Catalogue) -> str | None:
 def _disk_problem(directory: Path) -> str | None:
     free = shutil.disk_usage(directory).free
     return f"only {free >> 20} MiB are free in {directory}" if free < DISK_FREE_MIN else None
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def _new_id() -> str:

@@ -33,7 +33,10 @@ class _Server(uvicorn.Server):
 
 
 class ApiServer:
-    """Serves an ASGI application on one address. `port` is the real one once started, also if 0 was asked for."""
+    """Serves an ASGI application on one address. `port` is the real one once started, also if 0 was asked for.
+
+    A `listener` is a socket that `bind` made for the address: for those who must know the port before the start.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class ApiServer:
         port: int,
         *,
         hostname: str = "livereel",
+        listener: socket.socket | None = None,
         tls_certificate: Path | None = None,
         tls_key: Path | None = None,
     ) -> None:
@@ -49,6 +53,7 @@ class ApiServer:
         self._host = host
         self.port = port
         self._hostname = hostname
+        self._listener = listener
         self._tls = (tls_certificate, tls_key)
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -72,7 +77,12 @@ class ApiServer:
             ssl_keyfile=key,
         )
         config.load()
-        listener = _listen(self._host, self.port)
+        listener = self._listener or bind(self._host, self.port)
+        try:
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
         self.port = int(listener.getsockname()[1])
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="api-server")
@@ -93,14 +103,14 @@ class ApiServer:
         log.info("api_stopped")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that holds the address and does not listen yet. Raises OSError if the address cannot be had."""
     infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = infos[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except OSError:
         listener.close()
