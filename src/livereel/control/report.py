@@ -3,9 +3,9 @@
 Our own format (version 1). Times are RFC 3339 UTC, durations seconds, sizes bytes.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
+from livereel.domain.clock import rfc3339
 from livereel.domain.recordings import RecordFile, Task
 
 FORMAT_VERSION = 1
@@ -24,8 +24,8 @@ def recording_json(task: Task, files: list[RecordFile]) -> dict[str, Any]:
         "template_id": task.template.id,
         "state": task.state,
         "error": task.error,
-        "started_at": rfc3339(task.started_at),
-        "ended_at": rfc3339(task.ended_at),
+        "started_at": _time(task.started_at),
+        "ended_at": _time(task.ended_at),
         "end_reason": task.end_reason,
         "files": [_file(file) for file in files],
     }
@@ -42,8 +42,8 @@ def _file(file: RecordFile) -> dict[str, Any]:
         "object": file.object_key,
         "size": file.size,
         "sha256": file.sha256,
-        "started_at": rfc3339(file.started_at),
-        "ended_at": rfc3339(file.ended_at),
+        "started_at": _time(file.started_at),
+        "ended_at": _time(file.ended_at),
         "duration": file.duration,
         "width": file.width,
         "height": file.height,
@@ -53,8 +53,5 @@ def _file(file: RecordFile) -> dict[str, Any]:
     }
 
 
-def rfc3339(unix: float | None) -> str | None:
-    """`2026-07-21T06:15:28.125Z`, or None for None."""
-    if unix is None:
-        return None
-    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _time(unix: float | None) -> str | None:
+    return None if unix is None else rfc3339(unix)

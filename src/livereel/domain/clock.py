@@ -1,7 +1,13 @@
 """Time and ids are handed in, so that tests own them."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Protocol
+
+
+def rfc3339(unix: float) -> str:
+    """`2026-07-21T06:15:28.125Z`."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Clock(Protocol):

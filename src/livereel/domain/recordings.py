@@ -32,6 +32,14 @@ class EndReason(StrEnum):
     PLAN_END = "plan_end"  #: the planned interval ended, or the plan was deleted
     ARMED_LIMIT = "armed_limit"  #: an armed START reached its limit before STOP
     SPOOL_FAILED = "spool_failed"  #: the spool could not be written any more
+    DISK = "disk"  #: the disk was nearly full; ended while there was room to finish the files
+
+
+class DeleteReason(StrEnum):
+    """Why a record file is not there any more."""
+
+    RETENTION = "retention"  #: too old, or others needed the room
+    API = "api"  #: somebody deleted the recording
 
 
 class StreamInfo(NamedTuple):
@@ -50,13 +58,29 @@ class StreamInfo(NamedTuple):
     audio_bitrate: int
 
 
+class GapReason(StrEnum):
+    """Why media is missing."""
+
+    RECONNECT = "reconnect"  #: the push broke and came back within the merge window
+    TAKEOVER = "takeover"  #: a standby went on when the live push broke
+    SILENCE = "silence"  #: the encoder sent nothing; its clock went on, and so does the file's
+    TIMESTAMP_JUMP = "timestamp_jump"  #: more time passed than the encoder's stamps say; they were set, or it was late
+    SPOOL = "spool"  #: what was received cannot be read any more
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Media that is missing from a record file: where in the file (seconds from its start) and how long."""
+    """Media that is missing from a record file.
 
-    at: float
-    duration: float
-    reason: str
+    `media_at` is where in the file, seconds from its start. `duration` is how many seconds are missing, None if nobody
+    knows. `wall_start` and `wall_end` are Unix times: nothing of what was sent in between is in the file.
+    """
+
+    reason: GapReason
+    media_at: float
+    duration: float | None
+    wall_start: float
+    wall_end: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +116,7 @@ class RecordFile:
 
     `job_id` names the file in callbacks. `checkpoint` is the recorder's own state at the file's first tag; with
     `start` it lets a new worker make the same file again. `report` holds counts, gaps and offsets for recording.json.
+    `deleted_at` is when its deletion was decided.
     """
 
     job_id: str
@@ -119,6 +144,8 @@ class RecordFile:
     sha256: str | None = None
     report: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    deleted_at: float | None = None
+    delete_reason: DeleteReason | None = None
 
 
 @dataclass(frozen=True, slots=True)

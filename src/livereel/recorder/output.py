@@ -11,7 +11,7 @@ import structlog
 
 from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, AudioTrack, VideoTrack
 from livereel.domain.naming import slice_name
-from livereel.domain.recordings import SpoolPosition
+from livereel.domain.recordings import Gap, GapReason, SpoolPosition
 from livereel.domain.templates import FormatConfig, RecordFormat
 from livereel.recorder.cutter import CutReason, Cutter, Verdict
 from livereel.recorder.events import (
@@ -86,8 +86,9 @@ class Output:
         verdict = self._cutter.judge(packet, opens, gap, self._tracks)
         if verdict is Verdict.WRITE:
             if self._cutter.merged:
-                reason = "takeover" if self._reader.taken_over else "interruption"
-                self._stats.gap(self._stats.high, self._reader.publish_gap * 1000, reason)
+                reason = GapReason.TAKEOVER if self._reader.taken_over else GapReason.RECONNECT
+                gap_start, missing = self._reader.publish_wall, self._reader.publish_gap
+                self._gap(reason, self._stats.high, missing, gap_start, gap_start + missing)
             self._write(packet)
         elif verdict is Verdict.OPEN:
             self._close(packet)
@@ -96,7 +97,14 @@ class Output:
         elif verdict is Verdict.CLOSE:
             self._close(packet)
         elif self._writer is not None:
+            self._stats.spooled(packet)
             self._stats.dropped("parameters changed before a key frame")
+
+    def spool_ends_early(self) -> None:
+        """What the spool held behind the latest packet cannot be read."""
+        if self._writer is not None:
+            end = self._stats.end
+            self._gap(GapReason.SPOOL, end, None, self._reader.wall(self._start + end, self._publish), None)
 
     def interrupt(self) -> None:
         """The push broke for longer than the merge window."""
@@ -117,6 +125,7 @@ class Output:
     def _write(self, packet: Packet) -> None:
         assert self._writer is not None
         dts = packet.dts - self._start
+        self._stats.spooled(packet)
         try:
             self._writer.write(packet, dts)
         except BadPacket as error:
@@ -129,7 +138,24 @@ class Output:
         else:
             self._bad_in_a_row = 0
             self._publish = packet.publish
-            self._stats.wrote(packet, dts)
+            before = self._stats.high
+            silence = self._stats.kept(packet, dts)
+            if packet.lost or silence:
+                self._missing(packet, before, silence)
+
+    def _missing(self, packet: Packet, before: int, silence: int) -> None:
+        """Note what is missing before a packet that came `silence` ms after `before`."""
+        wall = self._reader.wall(packet.dts, packet.publish)
+        if packet.lost:
+            at = packet.dts - self._start - silence
+            self._gap(GapReason.TIMESTAMP_JUMP, at, packet.lost, wall - packet.lost - silence / 1000, wall)
+        else:
+            self._gap(GapReason.SILENCE, before, silence / 1000, wall - silence / 1000, wall)
+
+    def _gap(
+        self, reason: GapReason, at: int, missing: float | None, wall_start: float, wall_end: float | None
+    ) -> None:
+        self._stats.gap(Gap(reason, at / 1000, missing, wall_start, wall_end))
 
     def _open(self, packet: Packet) -> None:
         tracks = self._tracks(packet)

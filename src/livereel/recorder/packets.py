@@ -18,7 +18,8 @@ class Packet(NamedTuple):
     """A frame on the timeline. `dts` is milliseconds; the frame is shown `composition` ms later.
 
     Codec data is payload[data_start:data_end]. `extras` are tags that are no frames and belong right before this one.
-    `publish` counts the publishes of the task.
+    `publish` counts the publishes of the task. `lost` is how many seconds of media are missing before it, for the wall
+    clock went on and the stamps did not.
     """
 
     kind: int
@@ -33,6 +34,7 @@ class Packet(NamedTuple):
     data_end: int
     repaired: bool = False
     extras: tuple[tuple[SpoolPosition, Tag], ...] = ()
+    lost: float = 0.0
 
     @property
     def is_video(self) -> bool:

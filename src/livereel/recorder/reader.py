@@ -62,6 +62,7 @@ class TaskReader:
         self.counts = ReaderCounts()
         self.publish = 0  # counts begin marks
         self.publish_gap = 0.0  # seconds of wall time between the last two publishes
+        self.publish_wall = 0.0  # Unix time at which the one before had ended
         self.taken_over = False  # the publish waited behind the one before, so there was no interruption
         self.has_video = False  # the publish announced video
         self._timeline = Timeline()
@@ -147,6 +148,7 @@ class TaskReader:
                 row.data_end,
                 int(row.repaired),
                 [list(position) for position, _ in row.extras],
+                row.lost,
             ]
             for row in waiting
         ]
@@ -166,6 +168,7 @@ class TaskReader:
             "metadata": self._metadata,
             "publish": self.publish,
             "publish_gap": self.publish_gap,
+            "publish_wall": self.publish_wall,
             "taken_over": self.taken_over,
             "marked_wall": self._marked_wall,
             "counts": asdict(self.counts),
@@ -180,6 +183,7 @@ class TaskReader:
         reader._timeline = Timeline.from_json(state["timeline"])
         reader.publish = state["publish"]
         reader.publish_gap = state["publish_gap"]
+        reader.publish_wall = state["publish_wall"]
         reader.taken_over = state["taken_over"]
         reader.has_video = state["has_video"]
         reader._metadata = state["metadata"]
@@ -261,8 +265,7 @@ class TaskReader:
         if self._marked_wall is not None:
             self._confirm_gap(self._marked_wall)
         dts, repair = self._timeline.place(kind, timestamp)
-        if self._marked_wall is not None:
-            self._compare_clocks(dts)
+        lost = self._compare_clocks(dts) if self._marked_wall is not None else 0.0
         repaired = False
         if repair is not None and repair.kind is not RepairKind.PUBLISH:
             repaired = True
@@ -273,7 +276,9 @@ class TaskReader:
             self._extras.clear()
         composition, start, end = layout
         self._interleaver.push(
-            Packet(kind, dts, composition, is_key, track, self.publish, position, body, start, end, repaired, extras)
+            Packet(
+                kind, dts, composition, is_key, track, self.publish, position, body, start, end, repaired, extras, lost
+            )
         )
 
     def _take_script(self, position: SpoolPosition, tag: Tag) -> None:
@@ -288,6 +293,7 @@ class TaskReader:
         self._timeline.begin()
         end = self.wall(self._timeline.end, self.publish)
         self.publish_gap = max(0.0, mark.wall - end) if self.publish else 0.0
+        self.publish_wall = mark.wall - self.publish_gap
         self.taken_over = mark.reason == TAKEOVER
         self._wall_offsets.pop(self.publish - 1, None)
         self.publish += 1
@@ -300,15 +306,18 @@ class TaskReader:
         if self.publish in self._wall_offsets:
             self._timeline.confirm(max(0.0, wall - self.wall(self._timeline.end, self.publish)) * 1000)
 
-    def _compare_clocks(self, dts: int) -> None:
+    def _compare_clocks(self, dts: int) -> float:
+        """Follow the wall clock again if the stamps have left it; gives the seconds that they have left out."""
         assert self._marked_wall is not None
         offset = self._marked_wall - dts / 1000
         self._marked_wall = None
         drift = offset - self._wall_offsets.setdefault(self.publish, offset)
-        if abs(drift) > MAX_WALL_DRIFT:
-            self._wall_offsets[self.publish] = offset
         if abs(drift) > abs(self.counts.wall_drift):
             self.counts.wall_drift = round(drift, 3)
+        if abs(drift) <= MAX_WALL_DRIFT:
+            return 0.0
+        self._wall_offsets[self.publish] = offset
+        return max(0.0, drift)
 
     def _add_extra(self, position: SpoolPosition, tag: Tag) -> None:
         if len(self._extras) < _MAX_EXTRAS:
@@ -338,9 +347,8 @@ class _Restoring:
     def result(self) -> tuple[list[Packet], list[tuple[SpoolPosition, Tag]]]:
         """The packets that waited, and the tags that waited for a packet."""
         packets = []
-        for segment, offset, kind, dts, composition, is_key, track, publish, start, end, repaired, extras in self.state[
-            "waiting"
-        ]:
+        for row in self.state["waiting"]:
+            segment, offset, kind, dts, composition, is_key, track, publish, start, end, repaired, extras, lost = row
             position = SpoolPosition(segment, offset)
             if (tag := self._tags.get(position)) is not None:
                 packets.append(
@@ -357,6 +365,7 @@ class _Restoring:
                         end,
                         bool(repaired),
                         self._collect(extras),
+                        lost,
                     )
                 )
         return packets, list(self._collect(self.state["extras"]))

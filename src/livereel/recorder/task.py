@@ -154,6 +154,8 @@ class TaskRecorder:
         self._take(self._reader.finish())
         for output in self._outputs:
             if not output.failed:
+                if self._notes:
+                    output.spool_ends_early()
                 output.finish()
         counts = self._reader.counts
         self._emit(

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from livereel.domain.errors import SpoolError
-from livereel.domain.media import Tag
+from livereel.domain.media import TAG_SCRIPT, Tag
 from livereel.domain.recordings import SpoolPosition
+from livereel.flv.marks import is_check
 from livereel.flv.tags import TAG_OVERHEAD, FlvError, TagReader
 from livereel.spool.format import HEADER_SIZE, segment_path, segments, task_directory
 
@@ -14,7 +15,7 @@ _READ_BYTES = 256 * 1024
 
 
 class SpoolTail:
-    """Yields every tag from `start` (the beginning when None) on, as far as the spool has been written.
+    """Yields every tag from `start` (the beginning when None) on, as far as the spool has been written; no checks.
 
     A half-written tag at the end is waited for. The next segment is opened when it exists and the current one is
     exhausted: the writer finishes a segment before it makes the next.
@@ -25,6 +26,7 @@ class SpoolTail:
         self._segment, self._offset = start or SpoolPosition(1, 0)
         self._fd = -1
         self._reader = TagReader()
+        self._damage: SpoolError | None = None
 
     @property
     def position(self) -> SpoolPosition:
@@ -34,8 +36,11 @@ class SpoolTail:
     def read(self, max_bytes: int = 1024 * 1024) -> list[tuple[SpoolPosition, Tag]]:
         """Tags that came since the last call, each with the position where it starts; reads about `max_bytes` at most.
 
-        Empty when there is nothing new. Raises SpoolError when the spool cannot be read or is damaged.
+        Empty when there is nothing new. Raises SpoolError when the spool cannot be read or is damaged; the tags in front
+        of the damage are returned first.
         """
+        if self._damage is not None:
+            raise self._damage
         found: list[tuple[SpoolPosition, Tag]] = []
         while max_bytes > 0:
             if self._fd < 0 and not self._open():
@@ -45,7 +50,13 @@ class SpoolTail:
             data = self._read_some(min(max_bytes, _READ_BYTES))
             if data:
                 max_bytes -= len(data)
-                self._take(data, found)
+                try:
+                    self._take(data, found)
+                except SpoolError as error:
+                    self._damage = error
+                    if found:
+                        break
+                    raise
             elif finished:
                 self._close_segment()
                 self._segment, self._offset = self._segment + 1, 0
@@ -96,7 +107,8 @@ class SpoolTail:
         if tags and self._offset < HEADER_SIZE:
             self._offset = HEADER_SIZE
         for tag in tags:
-            found.append((SpoolPosition(self._segment, self._offset), tag))
+            if tag.kind != TAG_SCRIPT or not is_check(tag.payload):
+                found.append((SpoolPosition(self._segment, self._offset), tag))
             self._offset += TAG_OVERHEAD + len(tag.payload)
 
     def _close_segment(self) -> None:

@@ -182,7 +182,7 @@ def test_recordings(data: Path) -> None:
                     height=720,
                     video_codec="H264",
                     audio_codec="AAC",
-                    report={"gaps": [{"at": 1.0, "duration": 2.0, "reason": "x"}]},
+                    report={"gaps": [{"media_at": 1.0, "duration": 2.0, "reason": "reconnect"}]},
                 )
             )
             return task.id

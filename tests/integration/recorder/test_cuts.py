@@ -247,8 +247,9 @@ def test_within_the_merge_window_the_file_goes_on(tmp_path: Path, source: Source
         assert_sound(file.path, video_frames=240)
         assert file.duration == pytest.approx(8, abs=0.2)  # the joint is a step, not a hole
         [hole] = file.report["gaps"]
-        assert hole["reason"] == "interruption"
-        assert hole["at"] == pytest.approx(4, abs=0.1)
+        assert hole["reason"] == "reconnect"
+        assert hole["media_at"] == pytest.approx(4, abs=0.1)
+        assert hole["wall_start"].startswith("2026-07-21T06:15:32") and hole["wall_end"].endswith("Z")
         assert hole["duration"] == pytest.approx(gap, abs=0.2)
         assert file.ended_at == pytest.approx(WALL + 8 + gap, abs=0.3)
     dates = finished(events, HLS)[0].path.read_text().split("#EXT-X-PROGRAM-DATE-TIME:")[1:]

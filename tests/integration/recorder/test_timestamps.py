@@ -109,3 +109,29 @@ def test_slow_video_keeps_its_time(tmp_path: Path, source: Source) -> None:
         [file] = finished(events, record_format)
         assert_sound(file.path, video_frames=60)
         assert file.duration == pytest.approx(60, abs=1.1)
+
+
+def test_media_that_is_missing_behind_a_set_clock_is_a_gap(tmp_path: Path, source: Source) -> None:
+    """The encoder lost 7 s and set its clock back: stamps go on without a hole, the wall clock knows better."""
+    tags = source(12)
+    before = [tag for tag in tags if is_header(tag) or tag.timestamp < 4000]
+    after = [tag for tag in tags if not is_header(tag) and tag.timestamp >= 4000]
+    late = before + shifted(after, 7000)
+    end = Spool(tmp_path / "spool").publish(before + after, arrived=late)
+    for record_format, [file] in ((name, finished(run(spec(tmp_path, [name]), end), name)) for name in ALL):
+        [gap] = file.report["gaps"]
+        assert (gap["reason"], gap["duration"]) == ("timestamp_jump", pytest.approx(7, abs=0.1)), record_format
+        assert gap["media_at"] == pytest.approx(4, abs=0.1)
+        assert gap["wall_start"] < gap["wall_end"]
+
+
+def test_what_cannot_be_read_of_the_spool_is_a_gap(tmp_path: Path, source: Source) -> None:
+    spool = Spool(tmp_path / "spool")
+    end = spool.publish(source(8), segment_bytes=200_000)
+    second = spool.task_dir / sorted(path.name for path in spool.task_dir.iterdir())[1]
+    second.write_bytes(b"no FLV at all" + second.read_bytes()[13:])
+    for record_format in ALL:
+        [file] = finished(run(spec(tmp_path, [record_format]), end), record_format)
+        [gap] = file.report["gaps"]
+        assert (gap["reason"], gap["duration"], gap["wall_end"]) == ("spool", None, None)
+        assert gap["media_at"] == file.duration
