@@ -53,12 +53,15 @@ def wait_until(condition: Any, timeout: float, what: str) -> Any:
 def manifest_beside(path: Path) -> dict[str, Any]:
     """The recording.json beside a record file; it is written after all files of the task."""
     found = path.with_name("recording.json")
-    wait_until(found.is_file, 10, str(found))
+    wait_until(found.is_file, 60, str(found))
     return dict(json.loads(found.read_text()))
 
 
 class LiveServer:
     """One server process after another on the same data directory."""
+
+    #: What is run.
+    command: tuple[str | Path, ...] = (LIVEREEL, "serve")
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.directory = directory
@@ -75,6 +78,12 @@ class LiveServer:
 
     def start(self) -> "LiveServer":
         """Start the process and wait until it is ready; the first start makes the domain that tests push to."""
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def launch(self) -> None:
+        """Start the process."""
         assert self._process is None
         self._starts += 1
         self.stdout, self.log = (self.directory / f"{name}.{self._starts}" for name in ("stdout", "log"))
@@ -92,18 +101,20 @@ class LiveServer:
         inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("LIVEREEL_")}
         with self.stdout.open("wb") as stdout, self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [LIVEREEL, "serve"],
+                self.command,
                 cwd=self.directory,
                 env=inherited | ours | self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=log,
             )
+
+    def wait_ready(self) -> None:
+        """Wait until the launched process is ready; the first one makes the domain."""
         wait_until(self._ready, START_TIMEOUT, "/readyz")
         if self.credentials is None:
             self.credentials = parse_access_key(self.stdout.read_text())
             self.sdk().create_domain(DOMAIN)
-        return self
 
     def _ready(self) -> bool:
         assert self._process is not None

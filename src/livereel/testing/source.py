@@ -34,7 +34,8 @@ _Step: TypeAlias = "tuple[float, Callable[[], list[Packet[Any]]]]"  # media time
 class SourceSpec:
     """What to generate. `video` is h264, hevc, av1, vp9 or None; `audio` is aac, mp3, opus or None.
 
-    `b_frames` counts consecutive B-frames (h264 and hevc). `bitrate` is the video's, bit/s, or None.
+    `b_frames` counts consecutive B-frames (h264 and hevc). `bitrate` is the video's, bit/s, or None. With `noise` in
+    place of the tone no two audio frames are alike.
     """
 
     size: tuple[int, int] = (320, 180)
@@ -47,6 +48,7 @@ class SourceSpec:
     b_frames: int = 0
     bitrate: int | None = None
     tone_hz: int = 440
+    noise: bool = False
 
 
 def generate_flv(path: Path, seconds: float, spec: SourceSpec = SourceSpec(), **changes: Any) -> Path:
@@ -154,7 +156,8 @@ def _pictures(stream: VideoStream, spec: SourceSpec) -> Iterator[_Step]:
 
 def _tone(stream: AudioStream, spec: SourceSpec) -> Iterator[_Step]:
     layout = {1: "mono", 2: "stereo"}[spec.channels]
-    graph = f"sine=frequency={spec.tone_hz}:sample_rate={spec.sample_rate},aformat=channel_layouts={layout}"
+    sound = f"sine=frequency={spec.tone_hz}" if not spec.noise else "anoisesrc=seed=1:amplitude=0.2"
+    graph = f"{sound}:sample_rate={spec.sample_rate},aformat=channel_layouts={layout}"
     resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=spec.sample_rate)
     with av.open(graph, format="lavfi") as source:
         samples = 0
