@@ -23,11 +23,12 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from livereel.domain.errors import StoreError
 from livereel.domain.naming import check_object_key
-from livereel.storage import refusals
+from livereel.storage import leftovers, refusals
 from livereel.storage.config import BucketConfig, Provider
 from livereel.storage.content_types import content_type
-from livereel.storage.leftovers import Leftovers
-from livereel.storage.port import StoredObject
+from livereel.storage.multipart import MIB, PART_SIZE, PARTS_MAX, Multipart
+from livereel.storage.port import PartUploads, StoredObject
+from livereel.storage.s3_requests import S3Requests
 from livereel.storage.source import open_source
 
 if TYPE_CHECKING:
@@ -36,10 +37,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-MIB = 1 << 20
-# Larger files go up in parts of this size, so that a broken connection costs one part. S3 wants 5 MiB at least.
-PART_SIZE = 8 * MIB
-PARTS_MAX = 9000  # S3 allows 10 000; very large files get larger parts instead of more
+__all__ = ["PART_SIZE", "ObjectStore"]
+
 # Bytes of one file in flight. With the part that is being read, a file takes a part more of memory than this.
 IN_FLIGHT = 24 * MIB
 # Files of one bucket that go up at once: all tasks of a server may end together, and memory must not follow.
@@ -77,9 +76,20 @@ class ObjectStore:
         self._md5_etags: dict[bool, bool] = {}
         try:
             self._store = _client(config, request_timeout)
-            self._leftovers = Leftovers(config, timeout=self._lookup_timeout) if Leftovers.possible(config) else None
+            self._parts = self._multipart() if S3Requests.possible(config) else None
         except (BaseError, OSError, ValueError) as error:
             raise StoreError(f"bucket {bucket}: {refusals.reason(str(error), self._secrets)}") from None
+
+    def _multipart(self) -> Multipart:
+        requests = S3Requests(
+            self.bucket, self._config, timeout=self._request_timeout, lookup_timeout=self._lookup_timeout
+        )
+        return Multipart(requests, describe=self.describe, damaged=self._damaged, verified=self._verified)
+
+    @property
+    def parts(self) -> PartUploads | None:
+        """See `Store`: with S3 and OBS, where the credentials are known here."""
+        return self._parts
 
     async def put_file(self, key: str, path: Path, *, final: bool = False) -> StoredObject:
         """Store the file's present content. Whether it is `final` makes no difference: it is always copied."""
@@ -109,6 +119,20 @@ class ObjectStore:
             except FileNotFoundError:
                 return None
         return StoredObject(key, found["size"], found["last_modified"].timestamp())
+
+    async def holds(self, key: str, path: Path) -> bool:
+        """See `Store`. Tells only of objects that went up whole, in a bucket whose ETags are MD5s."""
+        check_object_key(key)
+        with self._errors("look up", key):
+            try:
+                found = await self._in_time(obstore.head_async(self._store, key))
+            except FileNotFoundError:
+                return False
+            etag = str(found["e_tag"]).strip('"').lower()
+            if not _like_md5(etag, parts=False):
+                return False
+            local = await asyncio.to_thread(_size_and_md5, path)
+            return (found["size"], etag) == local and await self._gives_md5(parts=False)
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes [start, end) in pieces; raises StoreError if the object is missing, shorter, or replaced."""
@@ -165,7 +189,7 @@ class ObjectStore:
                 digests.extend(await asyncio.to_thread(_md5, data))
                 yield data
 
-        cleared = self._leftovers is None or await self._leftovers.abort(key)
+        cleared = self._parts is None or await leftovers.abort_all(self._parts, key)
         with self._errors("store", key):
             done = await obstore.put_async(
                 self._store,
@@ -176,22 +200,26 @@ class ObjectStore:
                 chunk_size=part,
                 max_concurrency=max(1, IN_FLIGHT // part),
             )
-            if not cleared and self._leftovers is not None:
-                await self._leftovers.abort(key)  # the store was away, and is not any more
+            if not cleared and self._parts is not None:
+                await leftovers.abort_all(self._parts, key)  # the store was away, and is not any more
             # S3 makes the ETag of an object in parts from the MD5s of its parts and their number.
             expected = f"{_md5(digests).hex()}-{len(digests) // 16}"
             return await self._verified(key, size, expected, done["e_tag"])
 
     async def _verified(self, key: str, size: int, etag: str, answered: str | None) -> StoredObject:
-        found = await self._in_time(obstore.head_async(self._store, key))
+        with self._errors("look up", key):
+            found = await self._in_time(obstore.head_async(self._store, key))
         if found["size"] != size:
             raise StoreError(f"{self.describe(key)} has {found['size']} bytes in the store instead of {size}")
-        parts = "-" in etag
         for given in {answered, found["e_tag"]} - {None}:
-            bare = str(given).strip('"').lower()
-            if bare != etag and _like_md5(bare, parts=parts) and await self._gives_md5(parts=parts):
-                raise StoreError(f"{self.describe(key)} arrived damaged: its ETag is {bare} instead of {etag}")
+            if await self._damaged(given, etag, "-" in etag):
+                raise StoreError(f"{self.describe(key)} arrived damaged: its ETag is {given} instead of {etag}")
         return StoredObject(key, size, found["last_modified"].timestamp())
+
+    async def _damaged(self, given: str | None, etag: str, parts: bool) -> bool:
+        """Whether `given`, where `etag` was expected, means that other bytes arrived; it may only look like it."""
+        bare = str(given).strip('"').lower()
+        return bare != etag and _like_md5(bare, parts=parts) and await self._gives_md5(parts=parts)
 
     async def _gives_md5(self, *, parts: bool) -> bool:
         """Whether this bucket's ETags are MD5s. With some kinds of encryption they only look so; a probe tells."""
@@ -291,6 +319,12 @@ def _read(source: int, path: Path, start: int, size: int) -> bytes:
 
 def _md5(data: bytes | bytearray) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _size_and_md5(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return file.tell(), digest
 
 
 def _like_md5(etag: str, *, parts: bool) -> bool:

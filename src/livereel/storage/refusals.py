@@ -61,6 +61,12 @@ _NO_CREDENTIALS = (
 )
 
 
+def code(error: str) -> str:
+    """The store's code for an error, as `NoSuchUpload`; empty if it gave none."""
+    found = _CODE.search(error)
+    return found[1] if found else ""
+
+
 def reason(error: str, secrets: Iterable[str] = ()) -> str:
     """Why a request failed and what to do, in one line without any of `secrets` and without query strings."""
     said = error.partition("\n\nDebug source")[0]
