@@ -36,8 +36,8 @@ class SpoolTail:
     def read(self, max_bytes: int = 1024 * 1024) -> list[tuple[SpoolPosition, Tag]]:
         """Tags that came since the last call, each with the position where it starts; reads about `max_bytes` at most.
 
-        Empty when there is nothing new. Raises SpoolError when the spool cannot be read or is damaged; the tags in front
-        of the damage are returned first.
+        Empty when there is nothing new. Raises SpoolError when the spool cannot be read or is damaged; tags in front of
+        the damage are returned first.
         """
         if self._damage is not None:
             raise self._damage
