@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from livereel.domain.errors import LivereelError
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import CallbackConfig, Delivery, NotificationConfig, OutboxMessage
-from livereel.domain.recordings import PlanTask, RecordFile, Slice, Task
+from livereel.domain.recordings import DeleteReason, PlanTask, RecordFile, Slice, Task
 from livereel.domain.states import FileState
 from livereel.domain.streams import PullTask, SnapshotConfig, StreamBlock
 from livereel.domain.templates import RecordFormat, RecordType, Template
@@ -28,6 +28,7 @@ from livereel.domain.tenancy import (
     Token,
     User,
 )
+from livereel.domain.uploads import Upload, UploadPart
 
 T = TypeVar("T")
 
@@ -123,6 +124,10 @@ class Templates(Protocol):
     async def add(self, template: Template) -> None: ...
     async def get(self, project_id: str, template_id: str) -> Template | None: ...
     async def for_domain(self, domain: str) -> list[Template]: ...
+    async def with_retention(self) -> list[Template]:
+        """Templates of all projects that have a retention rule."""
+        ...
+
     async def list(
         self,
         project_id: str,
@@ -164,6 +169,12 @@ class Callbacks(Protocol):
     async def delete(self, project_id: str, config_id: str) -> bool: ...
 
 
+class Holds(Protocol):
+    async def put(self, task_id: str, now: float) -> bool: ...
+    async def delete(self, task_id: str) -> bool: ...
+    async def held_since(self, task_id: str) -> float | None: ...
+
+
 class Tasks(Protocol):
     async def add(self, task: Task) -> None:
         """Raises ResourceExists when another task in an active state holds the same stream key."""
@@ -191,9 +202,22 @@ class Tasks(Protocol):
         """The task in an active state for this stream, if an armed START began it."""
         ...
 
+    async def to_delete(self) -> list[str]:
+        """Ids of tasks that are being deleted, or of which files are, the longest waiting first."""
+        ...
+
     async def list(self, *, project_id: str | None = None, offset: int = 0, limit: int = 100) -> Page[Task]:
         """Newest first."""
         ...
+
+
+class StoredSize(NamedTuple):
+    """How much of a template's recordings is in a bucket, bytes; `deleting` of it will be gone soon."""
+
+    template_id: str
+    bucket: str
+    stored: int
+    deleting: int
 
 
 class Files(Protocol):
@@ -208,6 +232,34 @@ class Files(Protocol):
         ...
 
     async def by_key(self, bucket: str, object_key: str) -> RecordFile | None: ...
+    async def playlists_beside(self, file: RecordFile) -> list[RecordFile]:
+        """Other HLS files whose playlists are in the same directory, those deleted left out."""
+        ...
+
+    async def deletable(
+        self,
+        *,
+        templates: Sequence[str] | None = None,
+        other_than: Sequence[str] = (),
+        ended_before: float | None = None,
+        buckets: Sequence[str] | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[RecordFile]:
+        """Stored files of tasks that are over and not held, begun by `templates` or by `other_than` these.
+
+        By their end, oldest first.
+        """
+        ...
+
+    async def stored_sizes(self) -> list[StoredSize]:
+        """Bytes of stored files and of those being deleted, by template and bucket."""
+        ...
+
+    async def mark_deleting(self, job_id: str, reason: DeleteReason, now: float) -> bool:
+        """Begin to delete a file; False if `deletable` would not name it any more."""
+        ...
+
     async def of_stream_in_window(
         self, project_id: str, key: StreamKey, start: float, end: float, *, record_format: RecordFormat | None = None
     ) -> list[RecordFile]:
@@ -241,6 +293,46 @@ class Slices(Protocol):
         """Slices of the stream that hold a part of [`start`, `end`), in the order of their time."""
         ...
 
+    async def of_file(self, job_id: str) -> list[Slice]:
+        """In their order."""
+        ...
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        """Forget the slices of these files."""
+        ...
+
+    async def files_ended(self, before: float, *, limit: int) -> list[str]:
+        """Files that ended before then and have slices still, `limit` at most."""
+        ...
+
+
+class Uploads(Protocol):
+    async def put(self, upload: Upload) -> bool: ...
+    async def delete(self, upload_id: str) -> bool:
+        """By `Upload.id`, with its parts."""
+        ...
+
+    async def of_job(self, job_id: str) -> list[Upload]:
+        """Of one record file, in every state and bucket, oldest first."""
+        ...
+
+    async def of_node(self, node: str) -> list[Upload]:
+        """All that a node has to do, oldest first."""
+        ...
+
+    async def put_part(self, upload_id: str, part: UploadPart) -> None: ...
+    async def parts(self, upload_id: str) -> list[UploadPart]:
+        """By number."""
+        ...
+
+    async def delete_parts(self, upload_id: str, numbers: Sequence[int]) -> None: ...
+
+    async def list(
+        self, *, project_id: str | None = None, bucket: str | None = None, offset: int = 0, limit: int = 100
+    ) -> Page[Upload]:
+        """Oldest first."""
+        ...
+
 
 class PlanTasks(Protocol):
     async def add(self, plan: PlanTask) -> None: ...
@@ -248,6 +340,10 @@ class PlanTasks(Protocol):
     async def update(self, plan: PlanTask) -> None: ...
     async def in_force(self, now: float, *, key: StreamKey | None = None) -> list[PlanTask]:
         """Plans whose interval `now` lies in and that nobody stopped, by start."""
+        ...
+
+    async def delete_over(self, before: float, *, limit: int) -> int:
+        """Delete plans that ended before then, `limit` at most; returns how many."""
         ...
 
     async def open(self) -> list[PlanTask]:
@@ -406,8 +502,10 @@ class UnitOfWork(Protocol):
     notifications: Notifications
     callbacks: Callbacks
     tasks: Tasks
+    holds: Holds
     files: Files
     slices: Slices
+    uploads: Uploads
     plan_tasks: PlanTasks
     stream_blocks: StreamBlocks
     snapshots: Snapshots

@@ -198,6 +198,7 @@ templates = Table(
     Column("updated_at", Double, nullable=False),
     Column("armed", Boolean, nullable=False, server_default=false()),
     Column("pre_roll", Double, nullable=False, server_default=text("0")),
+    Column("retention", JSON(none_as_null=True)),
     # Two templates of the same scope would leave open which of them decides over a stream.
     Index("uq_templates_scope", "domain", "app", "stream", unique=True),
     Index("ix_templates_listing", "project_id", "created_at", "id"),
@@ -254,6 +255,7 @@ tasks = Table(
     Column("pre_roll", Double, nullable=False, server_default=text("0")),
     Column("deadline", Double),
     Column("plan_id", String),
+    Column("template_id", String, nullable=False, server_default=text("''")),  # the id in `template`, for queries
     Index("ix_tasks_listing", "started_at", "id"),
     Index("ix_tasks_project_listing", "project_id", "started_at", "id"),
     Index("ix_tasks_node", "node", "state", "started_at"),
@@ -291,6 +293,8 @@ files = Table(
     Column("sha256", String),
     Column("report", JSON, nullable=False),
     Column("error", Text),
+    Column("deleted_at", Double),
+    Column("delete_reason", String),
     Index("uq_files_object", "bucket", "object_key", unique=True),
     Index("ix_files_task", "task_id", "format", "sequence"),
     # Listing and counting read one of these two from end to end without touching the table: hence all filter columns.
@@ -298,6 +302,16 @@ files = Table(
     Index("ix_files_stream", "project_id", "domain", "app", "stream", "started_at", "job_id", "state", "record_type"),
     # Counting without a filter by name reads all entries of a project: short ones make that a third of the time.
     Index("ix_files_count", "project_id", "state", "started_at"),
+    # The oldest files first, for retention.
+    Index("ix_files_age", "state", "ended_at", "job_id"),
+)
+
+# Not a column of tasks: a task's row is written as a whole by whoever records it.
+holds = Table(
+    "holds",
+    metadata,
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("created_at", Double, nullable=False),
 )
 
 slices = Table(
@@ -382,4 +396,40 @@ seen_requests = Table(
     Column("headers", JSON, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
+)
+
+# No foreign keys to tasks and files: what is left in a store has to be removed there even when those rows are gone.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("job_id", String, nullable=False, index=True),
+    Column("task_id", String, nullable=False),
+    Column("project_id", String, nullable=False),
+    Column("node", String, nullable=False),
+    Column("bucket", String, nullable=False),
+    Column("object_key", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("upload_id", Text),
+    Column("part_size", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sent", BigInteger, nullable=False),
+    Column("waiting_since", Double),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text),
+    Column("next_retry_at", Double),
+    Column("put_keys", JSON, nullable=False),
+    Index("ix_uploads_listing", "project_id", "created_at", "id"),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("upload", ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("md5", String, nullable=False),
+    Column("etag", String, nullable=False),
 )

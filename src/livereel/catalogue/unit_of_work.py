@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from livereel.catalogue import port
+from livereel.catalogue.repositories.deletion import SqlHolds
 from livereel.catalogue.repositories.domains import SqlBucketGrants, SqlDomainMappings, SqlDomains, SqlKeyChains
 from livereel.catalogue.repositories.messages import SqlCallbacks, SqlNotifications, SqlOutbox
 from livereel.catalogue.repositories.plans import SqlPlanTasks
@@ -21,6 +22,7 @@ from livereel.catalogue.repositories.tenancy import (
     SqlTokens,
     SqlUsers,
 )
+from livereel.catalogue.repositories.uploads import SqlUploads
 
 
 class SqlUnitOfWork:
@@ -40,8 +42,10 @@ class SqlUnitOfWork:
         self.notifications: port.Notifications = SqlNotifications(connection, writing=writing)
         self.callbacks: port.Callbacks = SqlCallbacks(connection, writing=writing)
         self.tasks: port.Tasks = SqlTasks(connection, writing=writing)
+        self.holds: port.Holds = SqlHolds(connection, writing=writing)
         self.files: port.Files = SqlFiles(connection, writing=writing)
         self.slices: port.Slices = SqlSlices(connection, writing=writing)
+        self.uploads: port.Uploads = SqlUploads(connection, writing=writing)
         self.plan_tasks: port.PlanTasks = SqlPlanTasks(connection, writing=writing)
         self.stream_blocks: port.StreamBlocks = SqlStreamBlocks(connection, writing=writing)
         self.snapshots: port.Snapshots = SqlSnapshots(connection, writing=writing)

@@ -20,6 +20,8 @@ class TaskState(StrEnum):
     FINISHING = "finishing"  #: the spool is complete; files are being finished and stored
     COMPLETED = "completed"  #: all files and recording.json are stored
     FAILED = "failed"  #: ended without a complete result; `error` says why
+    DELETING = "deleting"  #: was over; somebody deleted it, and its objects are on their way out of the store
+    DELETED = "deleted"  #: nothing of it is in the store any more
 
 
 class TaskEvent(StrEnum):
@@ -33,6 +35,8 @@ class TaskEvent(StrEnum):
     END = "end"  #: STOP, end of push, end of merge window, or recovery: no more tags will come
     STORED = "stored"  #: every file and recording.json are in the store
     FAIL = "fail"  #: nothing more can be done
+    DELETE = "delete"  #: somebody deletes the recording
+    GONE = "gone"  #: the last of its objects has left the store
 
 
 class FileState(StrEnum):
@@ -42,6 +46,8 @@ class FileState(StrEnum):
     STORING = "storing"  #: closed; on its way to the store
     STORED = "stored"  #: the store has confirmed it
     FAILED = "failed"  #: could not be made or stored; `error` says why
+    DELETING = "deleting"  #: not listed any more; its objects are on their way out of the store
+    DELETED = "deleted"  #: nothing of it is in the store any more
 
 
 class FileEvent(StrEnum):
@@ -50,6 +56,8 @@ class FileEvent(StrEnum):
     CLOSE = "close"  #: the muxer finished it
     STORE = "store"  #: the store confirmed it
     FAIL = "fail"
+    DELETE = "delete"  #: retention or a person wants it gone
+    GONE = "gone"  #: the store has nothing of it any more
 
 
 TASK_TABLE: dict[TaskState, dict[TaskEvent, TaskState]] = {
@@ -75,21 +83,27 @@ TASK_TABLE: dict[TaskState, dict[TaskEvent, TaskState]] = {
         TaskEvent.FAIL: TaskState.FAILED,
     },
     TaskState.FINISHING: {TaskEvent.STORED: TaskState.COMPLETED, TaskEvent.FAIL: TaskState.FAILED},
-    TaskState.COMPLETED: {},
-    TaskState.FAILED: {},
+    TaskState.COMPLETED: {TaskEvent.DELETE: TaskState.DELETING, TaskEvent.GONE: TaskState.DELETED},
+    TaskState.FAILED: {TaskEvent.DELETE: TaskState.DELETING, TaskEvent.GONE: TaskState.DELETED},
+    TaskState.DELETING: {TaskEvent.GONE: TaskState.DELETED},
+    TaskState.DELETED: {},
 }
 
 FILE_TABLE: dict[FileState, dict[FileEvent, FileState]] = {
     FileState.WRITING: {FileEvent.CLOSE: FileState.STORING, FileEvent.FAIL: FileState.FAILED},
     FileState.STORING: {FileEvent.STORE: FileState.STORED, FileEvent.FAIL: FileState.FAILED},
-    FileState.STORED: {},
-    FileState.FAILED: {},
+    FileState.STORED: {FileEvent.DELETE: FileState.DELETING},
+    FileState.FAILED: {FileEvent.DELETE: FileState.DELETING},
+    FileState.DELETING: {FileEvent.GONE: FileState.DELETED},
+    FileState.DELETED: {},
 }
 
 #: States in which a task holds its stream: START is refused, STOP works.
 ACTIVE_TASK_STATES = frozenset({TaskState.ARMED, TaskState.STARTING, TaskState.RECORDING, TaskState.INTERRUPTED})
 #: States from which a task still has work to do; recovery looks for these at start-up.
 OPEN_TASK_STATES = ACTIVE_TASK_STATES | {TaskState.FINISHING}
+#: States in which all work is done and what was recorded is there: it may be deleted.
+OVER_TASK_STATES = frozenset({TaskState.COMPLETED, TaskState.FAILED})
 
 
 def next_task_state(state: TaskState, event: TaskEvent) -> TaskState:

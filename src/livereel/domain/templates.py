@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from livereel.domain.errors import InvalidParameter
 from livereel.domain.keys import WILDCARD, StreamKey, check_app, check_domain, check_stream
+from livereel.domain.retention import RetentionRule
 
 
 class RecordType(StrEnum):
@@ -91,7 +92,8 @@ class Template:
     """One recording template. Times are Unix seconds.
 
     `armed` and `pre_roll` are ours and off by default: START is accepted before the stream exists and holds across
-    reconnects until STOP or a limit, and the recording begins up to `pre_roll` seconds before START.
+    reconnects until STOP or a limit, and the recording begins up to `pre_roll` seconds before START. `retention` is
+    ours, too; None: the server's own rule counts.
     """
 
     id: str
@@ -106,6 +108,7 @@ class Template:
     updated_at: float
     armed: bool = False
     pre_roll: float = 0.0
+    retention: RetentionRule | None = None
 
     def __post_init__(self) -> None:
         check_domain(self.domain)

@@ -9,7 +9,7 @@ from livereel.catalogue.port import Catalogue, CatalogueError
 from livereel.domain.errors import ResourceExists, ResourceNotFound
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import EndReason, SpoolPosition
-from livereel.domain.states import ACTIVE_TASK_STATES, FileState, TaskState
+from livereel.domain.states import ACTIVE_TASK_STATES, OPEN_TASK_STATES, FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType
 from tests.integration.catalogue.nouns import KEY, NOW, PROJECT, make_file, make_slice, make_task, make_template
 
@@ -170,7 +170,7 @@ async def test_open_tasks_of_a_node_oldest_first(catalogue: Catalogue) -> None:
             await uow.tasks.add(task)
         await uow.tasks.add(make_task(node="node-2"))
     async with catalogue.read() as uow:
-        expected = [task for task in reversed(tasks) if task.state not in (TaskState.COMPLETED, TaskState.FAILED)]
+        expected = [task for task in reversed(tasks) if task.state in OPEN_TASK_STATES]
         assert await uow.tasks.open(node="node-1") == expected
         assert await uow.tasks.open(node="node-3") == []
         listed = await uow.tasks.list(project_id=PROJECT, offset=1, limit=2)

@@ -16,26 +16,30 @@ from livereel.domain.states import (
 )
 
 # One line per state, one column per event; "-" is refused.
-#               begin      wait   spooled    interrupt    resume     end        stored     fail
+#               begin      wait   spooled    interrupt    resume     end        stored     fail    delete    gone
 TASKS = """
-armed           starting   -      -          -            -          completed  -          failed
-starting        -          armed  recording  -            -          finishing  -          failed
-recording       -          -      -          interrupted  -          finishing  -          failed
-interrupted     -          -      -          -            recording  finishing  -          failed
-finishing       -          -      -          -            -          -          completed  failed
-completed       -          -      -          -            -          -          -          -
-failed          -          -      -          -            -          -          -          -
+armed           starting   -      -          -            -          completed  -          failed  -         -
+starting        -          armed  recording  -            -          finishing  -          failed  -         -
+recording       -          -      -          interrupted  -          finishing  -          failed  -         -
+interrupted     -          -      -          -            recording  finishing  -          failed  -         -
+finishing       -          -      -          -            -          -          completed  failed  -         -
+completed       -          -      -          -            -          -          -          -       deleting  deleted
+failed          -          -      -          -            -          -          -          -       deleting  deleted
+deleting        -          -      -          -            -          -          -          -       -         deleted
+deleted         -          -      -          -            -          -          -          -       -         -
 """
-TASK_EVENTS = ["begin", "wait", "spooled", "interrupt", "resume", "end", "stored", "fail"]
+TASK_EVENTS = ["begin", "wait", "spooled", "interrupt", "resume", "end", "stored", "fail", "delete", "gone"]
 
-#               close    store   fail
+#               close    store   fail    delete    gone
 FILES = """
-writing         storing  -       failed
-storing         -        stored  failed
-stored          -        -       -
-failed          -        -       -
+writing         storing  -       failed  -         -
+storing         -        stored  failed  -         -
+stored          -        -       -       deleting  -
+failed          -        -       -       deleting  -
+deleting        -        -       -       -         deleted
+deleted         -        -       -       -         -
 """
-FILE_EVENTS = ["close", "store", "fail"]
+FILE_EVENTS = ["close", "store", "fail", "delete", "gone"]
 
 
 def pairs(table: str, events: list[str]) -> list[tuple[str, str, str]]:
@@ -71,11 +75,11 @@ def test_an_active_task_can_be_stopped_and_no_other() -> None:
         assert (TaskEvent.END in states.TASK_TABLE[state]) is (state in states.ACTIVE_TASK_STATES)
 
 
-def test_an_open_task_can_still_fail_and_a_closed_one_takes_nothing() -> None:
+def test_an_open_task_can_still_fail_and_only_one_that_is_over_can_be_deleted() -> None:
     for state in TaskState:
-        is_open = state in states.OPEN_TASK_STATES
-        assert (TaskEvent.FAIL in states.TASK_TABLE[state]) is is_open
-        assert bool(states.TASK_TABLE[state]) is is_open
+        assert (TaskEvent.FAIL in states.TASK_TABLE[state]) is (state in states.OPEN_TASK_STATES)
+        assert (TaskEvent.DELETE in states.TASK_TABLE[state]) is (state in states.OVER_TASK_STATES)
+    assert not states.OPEN_TASK_STATES & states.OVER_TASK_STATES
 
 
 def test_every_state_can_be_reached_and_every_open_task_can_be_completed() -> None:

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, case, delete, exists, func, select, update
 
 from livereel.catalogue import tables
-from livereel.catalogue.port import Page
+from livereel.catalogue.port import Page, StoredSize
 from livereel.catalogue.repositories.base import Repository, equal
 from livereel.catalogue.repositories.templates import template_of, template_row
 from livereel.domain.keys import StreamKey
-from livereel.domain.recordings import EndReason, RecordFile, Slice, SpoolPosition, Task
-from livereel.domain.states import ACTIVE_TASK_STATES, OPEN_TASK_STATES, FileState, TaskState
+from livereel.domain.recordings import DeleteReason, EndReason, RecordFile, Slice, SpoolPosition, Task
+from livereel.domain.states import ACTIVE_TASK_STATES, OPEN_TASK_STATES, OVER_TASK_STATES, FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType
 
 
@@ -61,6 +61,15 @@ class SqlTasks(Repository):
         task = await self.active(key)
         return task if task and task.armed else None
 
+    async def to_delete(self) -> list[str]:
+        f, t = tables.files.c, tables.tasks.c
+        since = func.min(f.deleted_at).label("since")
+        files = select(f.task_id, since).where(f.state == FileState.DELETING).group_by(f.task_id)
+        found = {row["task_id"]: row["since"] or 0.0 for row in await self._all(files)}
+        for row in await self._all(select(t.id).where(t.state == TaskState.DELETING)):
+            found.setdefault(row["id"], 0.0)
+        return sorted(found, key=lambda task_id: (found[task_id], task_id))
+
     async def list(self, *, project_id: str | None = None, offset: int = 0, limit: int = 100) -> Page[Task]:
         c = tables.tasks.c
         where = equal((c.project_id, project_id))
@@ -97,6 +106,52 @@ class SqlFiles(Repository):
         c = tables.files.c
         row = await self._one(select(tables.files).where(c.bucket == bucket, c.object_key == object_key))
         return _file(row) if row else None
+
+    async def playlists_beside(self, file: RecordFile) -> list[RecordFile]:
+        c = tables.files.c
+        directory = file.object_key.rpartition("/")[0]
+        # What sorts between the directory's slash and the character after it: a range that the index answers.
+        where = [c.object_key > f"{directory}/", c.object_key < f"{directory}0"] if directory else []
+        where += [c.bucket == file.bucket, c.format == RecordFormat.HLS, c.job_id != file.job_id]
+        rows = await self._all(select(tables.files).where(*where, c.state != FileState.DELETED))
+        return [_file(row) for row in rows if row["object_key"].rpartition("/")[0] == directory]
+
+    async def deletable(
+        self,
+        *,
+        templates: Sequence[str] | None = None,
+        other_than: Sequence[str] = (),
+        ended_before: float | None = None,
+        buckets: Sequence[str] | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[RecordFile]:
+        c, of = tables.files.c, tables.tasks.c.template_id
+        where = [*_DELETABLE, tables.tasks.c.id == c.task_id]
+        where += [of.in_(templates)] if templates is not None else [of.not_in(other_than)]
+        if ended_before is not None:
+            where.append(c.ended_at < ended_before)
+        if buckets is not None:
+            where.append(c.bucket.in_(buckets))
+        statement = select(tables.files).where(*where).order_by(c.ended_at, c.job_id).offset(offset).limit(limit)
+        return [_file(row) for row in await self._all(statement)]
+
+    async def stored_sizes(self) -> list[StoredSize]:
+        c, of = tables.files.c, tables.tasks.c.template_id
+        size = func.coalesce(c.size, 0)
+        stored = func.sum(case((c.state == FileState.STORED, size), else_=0)).label("stored")
+        deleting = func.sum(case((c.state == FileState.DELETING, size), else_=0)).label("deleting")
+        statement = select(of, c.bucket, stored, deleting).where(tables.tasks.c.id == c.task_id)
+        statement = statement.where(c.state.in_((FileState.STORED, FileState.DELETING))).group_by(of, c.bucket)
+        rows = await self._all(statement)
+        return [StoredSize(row["template_id"], row["bucket"], int(row["stored"]), int(row["deleting"])) for row in rows]
+
+    async def mark_deleting(self, job_id: str, reason: DeleteReason, now: float) -> bool:
+        c = tables.files.c
+        of_task = exists().where(tables.tasks.c.id == c.task_id)
+        statement = update(tables.files).where(c.job_id == job_id, *_DELETABLE[:2], of_task.where(_DELETABLE[2]))
+        statement = statement.values(state=FileState.DELETING, deleted_at=now, delete_reason=reason)
+        return (await self._execute(statement)).rowcount > 0
 
     async def of_stream_in_window(
         self, project_id: str, key: StreamKey, start: float, end: float, *, record_format: RecordFormat | None = None
@@ -153,14 +208,37 @@ class SqlSlices(Repository):
         rows = await self._all(statement.order_by(c.started_at, c.job_id, c.sequence))
         return [Slice(**row) for row in rows]
 
+    async def of_file(self, job_id: str) -> list[Slice]:
+        c = tables.slices.c
+        rows = await self._all(select(tables.slices).where(c.job_id == job_id).order_by(c.sequence))
+        return [Slice(**row) for row in rows]
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        await self._execute(delete(tables.slices).where(tables.slices.c.job_id.in_(job_ids)))
+
+    async def files_ended(self, before: float, *, limit: int) -> list[str]:
+        c = tables.files.c
+        has_slices = exists().where(tables.slices.c.job_id == c.job_id)
+        statement = select(c.job_id).where(c.ended_at < before, has_slices).limit(limit)
+        return [row["job_id"] for row in await self._all(statement)]
+
 
 _SLICE_VALUES = ("object_key", "started_at", "ended_at", "duration", "size")
+
+
+#: Of files: stored, not held, of a task that is over (the last one wants the task's row).
+_DELETABLE: tuple[ColumnElement[bool], ...] = (
+    tables.files.c.state == FileState.STORED,
+    ~exists().where(tables.holds.c.task_id == tables.files.c.task_id),
+    tables.tasks.c.state.in_(sorted(OVER_TASK_STATES)),
+)
+_GOING = (FileState.DELETING, FileState.DELETED)
 
 
 def _files_in_window(project_id: str, key: StreamKey, start: float, end: float) -> list[ColumnElement[bool]]:
     c = tables.files.c
     of_stream = equal((c.project_id, project_id), (c.domain, key.domain), (c.app, key.app), (c.stream, key.stream))
-    return [*of_stream, c.started_at < end, c.ended_at.is_(None) | (c.ended_at > start)]
+    return [*of_stream, c.started_at < end, c.ended_at.is_(None) | (c.ended_at > start), c.state.not_in(_GOING)]
 
 
 def _same_object(file: RecordFile) -> str:
@@ -189,6 +267,7 @@ def _task_row(task: Task) -> dict[str, Any]:
         "pre_roll": task.pre_roll,
         "deadline": task.deadline,
         "plan_id": task.plan_id,
+        "template_id": task.template.id,
         "active_key": str(task.key) if task.state in ACTIVE_TASK_STATES else None,
     }
 
@@ -220,7 +299,7 @@ def _task(row: Mapping[Any, Any]) -> Task:
 _PLAIN_FILE_COLUMNS = (
     *("job_id", "asset_id", "task_id", "project_id", "sequence", "bucket", "location", "object_key", "started_at"),
     *("checkpoint", "ended_at", "size", "duration", "width", "height", "video_codec", "audio_codec", "sha256"),
-    *("report", "error"),
+    *("report", "error", "deleted_at"),
 )
 
 
@@ -232,6 +311,7 @@ def _file_row(file: RecordFile) -> dict[str, Any]:
         "record_type": file.record_type,
         "format": file.format,
         "state": file.state,
+        "delete_reason": file.delete_reason,
         "start_segment": file.start.segment,
         "start_offset": file.start.offset,
     }
@@ -244,6 +324,7 @@ def _file(row: Mapping[Any, Any]) -> RecordFile:
         format=RecordFormat(row["format"]),
         state=FileState(row["state"]),
         start=SpoolPosition(row["start_segment"], row["start_offset"]),
+        delete_reason=DeleteReason(row["delete_reason"]) if row["delete_reason"] else None,
         **{name: row[name] for name in _PLAIN_FILE_COLUMNS},
     )
 

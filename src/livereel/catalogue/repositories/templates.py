@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
 from livereel.catalogue.repositories.base import Repository, equal
+from livereel.domain.retention import RetentionRule
 from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, Template
 
 
@@ -21,6 +22,10 @@ class SqlTemplates(Repository):
     async def get(self, project_id: str, template_id: str) -> Template | None:
         row = await self._one(select(tables.templates).where(_this_template(project_id, template_id)))
         return template_of(row) if row else None
+
+    async def with_retention(self) -> list[Template]:
+        statement = select(tables.templates).where(tables.templates.c.retention.is_not(None))
+        return [template_of(row) for row in await self._all(statement.order_by(tables.templates.c.id))]
 
     async def for_domain(self, domain: str) -> list[Template]:
         statement = select(tables.templates).where(tables.templates.c.domain == domain)
@@ -74,9 +79,11 @@ def template_row(template: Template) -> dict[str, Any]:
 def template_of(row: Mapping[Any, Any]) -> Template:
     """The inverse of `template_row`; members that came later may be absent in what a task kept."""
     formats = {RecordFormat(name): FormatConfig(**config) for name, config in row["formats"].items()}
+    retention = row.get("retention")
     values = dict(row) | {
         "record_type": RecordType(row["record_type"]),
         "address": ObsAddress(**row["address"]),
         "formats": formats,
+        "retention": None if retention is None else RetentionRule(**retention),
     }
     return Template(**values)
