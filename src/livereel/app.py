@@ -58,6 +58,7 @@ from livereel.iam.service import Iam, NewAccessKey
 from livereel.ingest.config import IngestConfig
 from livereel.ingest.listener import IngestServer
 from livereel.observe.clock import SystemClock
+from livereel.observe.garbage import collected_rarely
 from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.settings import Settings
 from livereel.snapshots.pool import PicturePool
@@ -344,7 +345,8 @@ async def run(settings: Settings, announce: Callable[[Server], None]) -> None:
     await server.start()
     try:
         announce(server)
-        await stopping.wait()
+        with collected_rarely():
+            await stopping.wait()
         log.info("stopping", grace=settings.stop_grace)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

@@ -12,13 +12,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from livereel.catalogue.port import Catalogue, CatalogueError
 from livereel.catalogue.schema import upgrade
+from livereel.catalogue.sqlite import BUSY_TIMEOUT, PRAGMAS, SqliteCatalogue
 from livereel.catalogue.unit_of_work import SqlCatalogue
 
-# How long a writer waits for another process (the command line, a backup) to end its transaction, in seconds.
-# Writers of this process queue for the one writing connection and never meet each other at the file.
-BUSY_TIMEOUT = 15.0
-# Reads take about a millisecond; more connections than this only cost memory and threads.
-SQLITE_READERS = 4
 # Ordinary transactions last milliseconds; a queue of half a minute means that the database is stuck.
 POOL_TIMEOUT = 30.0
 POSTGRES_CONNECTIONS = 10
@@ -36,7 +32,7 @@ async def open_catalogue(url: str) -> Catalogue:
     target = _parse(url)
     try:
         await asyncio.to_thread(_migrate, target)
-        return SqlCatalogue(*(_sqlite_engines(target) if _is_sqlite(target) else _postgres_engines(target)))
+        return SqliteCatalogue(str(target.database)) if _is_sqlite(target) else SqlCatalogue(*_postgres_engines(target))
     except ImportError as error:
         raise CatalogueError("a PostgreSQL catalogue needs its driver: pip install 'psycopg[binary]'") from error
     except (SQLAlchemyError, OSError) as error:
@@ -64,49 +60,30 @@ def _is_sqlite(url: URL) -> bool:
 
 
 def _migrate(url: URL) -> None:
-    engine = create_engine(url, poolclass=NullPool)
+    options = {"timeout": BUSY_TIMEOUT} if _is_sqlite(url) else {}
+    engine = create_engine(url, poolclass=NullPool, connect_args=options)
     if _is_sqlite(url):
         assert url.database is not None
         path = Path(url.database)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Password hashes and sealed secrets live in it. SQLite gives its side files the permissions of this one.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        _set_up_sqlite(engine, begin="BEGIN IMMEDIATE", read_only=False)
+        _set_up_sqlite(engine)
     with engine.begin() as connection:
         upgrade(connection)
 
 
-def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    url = url.set(drivername="sqlite+aiosqlite")
-    # One connection that writes: inside this process writers queue in the order they came instead of polling the file.
-    writers = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=POOL_TIMEOUT)
-    readers = create_async_engine(url, pool_size=SQLITE_READERS, max_overflow=0, pool_timeout=POOL_TIMEOUT)
-    _set_up_sqlite(writers.sync_engine, begin="BEGIN IMMEDIATE", read_only=False)
-    _set_up_sqlite(readers.sync_engine, begin="BEGIN", read_only=True)
-    return writers, readers
-
-
-def _set_up_sqlite(engine: Engine, *, begin: str, read_only: bool) -> None:
-    pragmas = [
-        f"busy_timeout = {int(BUSY_TIMEOUT * 1000)}",
-        "journal_mode = WAL",
-        # FULL: a committed state survives power loss. Spools and local copies are deleted on the strength of it, and
-        # the few transactions a second of a control plane can afford the fsync.
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        f"query_only = {'ON' if read_only else 'OFF'}",
-    ]
-
+def _set_up_sqlite(engine: Engine) -> None:
     def on_connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         del record
         connection.isolation_level = None  # no implicit BEGIN by the driver: ours says how
         cursor = connection.cursor()
-        for pragma in pragmas:
+        for pragma in PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     event.listen(engine, "connect", on_connect)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 def _postgres_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:

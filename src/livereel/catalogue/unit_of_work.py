@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from livereel.catalogue import port
+from livereel.catalogue.repositories.base import Session
 from livereel.catalogue.repositories.deletion import SqlHolds
 from livereel.catalogue.repositories.domains import SqlBucketGrants, SqlDomainMappings, SqlDomains, SqlKeyChains
 from livereel.catalogue.repositories.messages import SqlCallbacks, SqlNotifications, SqlOutbox
@@ -28,7 +29,7 @@ from livereel.catalogue.repositories.uploads import SqlUploads
 class SqlUnitOfWork:
     """`port.UnitOfWork` on one connection."""
 
-    def __init__(self, connection: AsyncConnection, *, writing: bool) -> None:
+    def __init__(self, connection: Session, *, writing: bool) -> None:
         self.projects: port.Projects = SqlProjects(connection, writing=writing)
         self.users: port.Users = SqlUsers(connection, writing=writing)
         self.access_keys: port.AccessKeys = SqlAccessKeys(connection, writing=writing)
@@ -55,7 +56,7 @@ class SqlUnitOfWork:
 
 
 class SqlCatalogue:
-    """`port.Catalogue` on two engines: `writers` begins transactions that may write, `readers` those that may not."""
+    """`port.Catalogue` on PostgreSQL. `writers` begins transactions that may write, `readers` those that may not."""
 
     def __init__(self, writers: AsyncEngine, readers: AsyncEngine) -> None:
         self._writers = writers

@@ -18,4 +18,4 @@ class IngestConfig:
     #: gives it memory only as it fills.
     window: int = 1024 * 1024
     #: Seconds a pass may hold the event loop before it lets others run.
-    slice_seconds: float = 0.004
+    slice_seconds: float = 0.002

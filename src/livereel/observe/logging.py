@@ -19,7 +19,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 SECRETS = frozenset({"secret", "password", "token", "authorization", "auth_sign", "auth_sign_key", "sk"})
 
 #: Libraries that say too much at `info`: uvicorn repeats each request (the API logs its own), Alembic each step.
-_QUIET = ("uvicorn.access", "uvicorn.error", "alembic", "aiosqlite", "sqlalchemy", "aiohttp")
+_QUIET = ("uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy", "aiohttp")
 
 
 #: Without local variables: they may hold a secret key.

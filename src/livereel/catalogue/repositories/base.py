@@ -1,23 +1,49 @@
 """What all repositories share: conflicts as domain errors, and row locks where a row is read to be changed."""
 
-import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, CursorResult, Executable, RowMapping, Select, Table, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Dialect,
+    Executable,
+    RowMapping,
+    Select,
+    Table,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from livereel.domain.errors import ResourceExists, ResourceNotFound
 
-T = TypeVar("T")
+
+class Session(Protocol):
+    """What repositories need of a connection: SQLAlchemy's asynchronous one, or that of `catalogue.sqlite`."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which database it is."""
+        ...
+
+    async def execute(self, statement: Executable, rows: Any = None, /) -> CursorResult[Any]:
+        """Run a statement, once for each of `rows` if there are any."""
+        ...
+
+    def begin_nested(self) -> AbstractAsyncContextManager[Any]:
+        """A savepoint: an exception undoes what was done inside."""
+        ...
 
 
 class Repository:
     """SQL on the connection of one unit of work. `writing` is False in a unit of work that only reads."""
 
-    def __init__(self, connection: AsyncConnection, *, writing: bool) -> None:
+    def __init__(self, connection: Session, *, writing: bool) -> None:
         self._connection = connection
         self._writing = writing
 
@@ -27,8 +53,7 @@ class Repository:
     async def _execute(
         self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
-        execution = self._connection.execute(statement, rows)
-        return await (_settled(execution) if self._connection.dialect.name == "sqlite" else execution)
+        return await self._connection.execute(statement, rows)
 
     async def _insert(self, table: Table, values: Mapping[str, Any], taken: str) -> None:
         """Raises ResourceExists(`taken`) when a unique value is taken; the unit of work stays usable then."""
@@ -105,24 +130,3 @@ class Repository:
 def equal(*wanted: tuple[ColumnElement[Any], Any]) -> list[ColumnElement[bool]]:
     """The conditions `column == value`, without those whose value is None: nobody asked for them."""
     return [column == value for column, value in wanted if value is not None]
-
-
-async def _settled(work: Coroutine[Any, Any, T]) -> T:
-    """Let `work` end before a cancellation takes effect.
-
-    A cancelled call of aiosqlite goes on in its thread, and SQLAlchemy closes the connection under it. If a statement
-    has rows left then, SQLite keeps the connection and its write lock until somebody collects the cursor, and all
-    other writers wait.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                continue
-        if not task.cancelled():
-            task.exception()  # seen: the cancellation says enough
-        raise
