@@ -1,6 +1,6 @@
 """What the supervisor tells a worker and what a worker tells back: one JSON object per line, `type` names the class.
 
-Order per task and format: FileStarted(n), [SliceReady, PlaylistReady]*, FileFinished(n) or FileFailed(n),
+Order per task and format: FileStarted(n), [SliceReady, PlaylistReady, FileGrown]*, FileFinished(n) or FileFailed(n),
 FileStarted(n + 1) ...; then TaskFinished or TaskFailed, once. After a worker was restarted the events of a file that
 was not finished come again: same job id, same names, same bytes.
 """
@@ -143,6 +143,18 @@ class PlaylistReady(RecorderEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class FileGrown(RecorderEvent):
+    """What stands in the file at `path` before `stable_end` (bytes) will not change, but for the head.
+
+    The head is the first `muxing.port.HEAD_MAX` bytes at most, which are rewritten when the file is completed.
+    """
+
+    job_id: str
+    path: Path
+    stable_end: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileFinished(RecorderEvent):
     """A record file is complete. For HLS `path` and `sha256` are the playlist's, `size` the sum of all parts.
 
@@ -204,6 +216,7 @@ _EVENTS: dict[str, type[RecorderEvent]] = {
         FileStarted,
         SliceReady,
         PlaylistReady,
+        FileGrown,
         FileFinished,
         FileFailed,
         TaskFinished,

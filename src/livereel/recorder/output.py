@@ -17,6 +17,7 @@ from livereel.recorder.cutter import CutReason, Cutter, Verdict
 from livereel.recorder.events import (
     FileFailed,
     FileFinished,
+    FileGrown,
     FileStarted,
     PlaylistReady,
     RecorderEvent,
@@ -40,6 +41,9 @@ log = structlog.get_logger()
 Emit = Callable[[RecorderEvent | Future[RecorderEvent]], None]
 
 FILE_NAMES: Final = {RecordFormat.FLV: "recording.flv", RecordFormat.MP4: "recording.mp4"}
+#: Growth of a file is reported after so many seconds and bytes: the smallest part that a store takes on its own.
+_GROWTH_SECONDS: Final = 1.0
+_GROWTH_BYTES: Final = 5 * 1024 * 1024
 #: A muxer that refuses this many packets in a row will not take the next one either.
 _MAX_BAD_IN_A_ROW: Final = 250
 
@@ -73,6 +77,8 @@ class Output:
         self._started_at = 0.0
         self._publish = 0  # of the latest packet
         self._bad_in_a_row = 0
+        self._grown_at = 0.0
+        self._grown_to = 0
         self.files = 0
         self.failed = False
 
@@ -105,6 +111,17 @@ class Output:
         if self._writer is not None:
             end = self._stats.end
             self._gap(GapReason.SPOOL, end, None, self._reader.wall(self._start + end, self._publish), None)
+
+    def report_growth(self, now: float) -> None:
+        """Say how far the open file has come, if that is worth it. `now` is monotonic seconds."""
+        if self._writer is None or now - self._grown_at < _GROWTH_SECONDS:
+            return
+        self._grown_at = now
+        end = self._writer.stable_end()
+        if end - self._grown_to >= _GROWTH_BYTES:
+            self._grown_to = end
+            path = self._directory / FILE_NAMES[self.format]
+            self._emit(FileGrown(self._spec.task_id, self._job_id, path, end))
 
     def interrupt(self) -> None:
         """The push broke for longer than the merge window."""
@@ -194,7 +211,8 @@ class Output:
         return Tracks(cast("VideoTrack | None", self._reader.track(TAG_VIDEO)), cast(AudioTrack, packet.track))
 
     def _make_writer(self, tracks: Tracks) -> FileWriter:
-        directory = self._spec.work_dir / self._spec.task_id / self._job_id
+        directory = self._directory
+        self._grown_to = 0
         if self.format is not RecordFormat.HLS:
             # Finished slices stay: they may be on their way to the store, and will be made again with the same bytes.
             shutil.rmtree(directory, ignore_errors=True)
@@ -286,6 +304,10 @@ class Output:
         log.error("file_failed", task=self._spec.task_id, job=self._job_id, format=self.format.value, error=error)
         self.abort()
         self._emit(FileFailed(self._spec.task_id, self._job_id, self.format, error))
+
+    @property
+    def _directory(self) -> Path:
+        return self._spec.work_dir / self._spec.task_id / self._job_id
 
     @property
     def _job_id(self) -> str:

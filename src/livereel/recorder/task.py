@@ -97,6 +97,8 @@ class TaskRecorder:
                 return False
         if self._interruption is not None and not tags:
             self._interrupt(*self._interruption)
+        for output in self._outputs:
+            output.report_growth(now)
         if now - self._reported_at >= PROGRESS_EVERY:
             self._report(now)
         return bool(tags)

@@ -72,6 +72,10 @@ class FlvWriter:
         if self._waiting_bytes > _BUFFER_BYTES:
             self._flush()
 
+    def stable_end(self) -> int:
+        """See `FileWriter`."""
+        return self._position - self._waiting_bytes
+
     def close(self, end: int) -> Written:
         """See `FileWriter`. Rewrites the head, whatever the length of the file."""
         self._flush()

@@ -83,6 +83,10 @@ class HlsWriter:
             self._last_wall = self._wall(packet.dts, packet.publish) - dts / 1000
         self._slice.write(packet, dts)
 
+    def stable_end(self) -> int:
+        """See `FileWriter`. Slices are reported one by one."""
+        return 0
+
     def close(self, end: int) -> Written:
         """See `FileWriter`. The size is that of all slices and the playlist."""
         self._end_slice(end)

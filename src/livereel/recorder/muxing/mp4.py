@@ -40,6 +40,10 @@ class Mp4Writer:
             raise BadPacket(f"{dts} ms before the start of the file")
         self._muxer.write(packet, dts)
 
+    def stable_end(self) -> int:
+        """See `FileWriter`. libav goes back only at the end, to the header of the box around all fragments."""
+        return self._path.stat().st_size
+
     def close(self, end: int) -> Written:
         """See `FileWriter`."""
         self._muxer.close()

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from livereel.recorder.packets import Packet
+
+#: Bytes at the start of a file that completing it may rewrite: metadata with an index in FLV (7 KiB), the header of the
+#: box around all media in MP4 (52 bytes). Everything behind is written once.
+HEAD_MAX: Final = 64 * 1024
 
 
 class CannotMux(Exception):
@@ -30,6 +34,10 @@ class FileWriter(Protocol):
 
     def write(self, packet: Packet, dts: int) -> None:
         """Append a packet. Raises BadPacket for one that cannot be muxed, OSError when the disk refuses."""
+        ...
+
+    def stable_end(self) -> int:
+        """How many bytes of the file are on disk and final, but for the head (HEAD_MAX). 0 for what is no one file."""
         ...
 
     def close(self, end: int) -> Written:
