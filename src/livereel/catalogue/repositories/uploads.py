@@ -1,0 +1,63 @@
+"""Files on their way into stores, and the parts of them that are there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import select
+
+from livereel.catalogue import tables
+from livereel.catalogue.port import Page
+from livereel.catalogue.repositories.base import Repository, equal
+from livereel.domain.uploads import Upload, UploadPart, UploadState
+
+
+class SqlUploads(Repository):
+    """`port.Uploads`."""
+
+    async def put(self, upload: Upload) -> bool:
+        return await self._put(tables.uploads, tables.uploads.c.id == upload.id, asdict(upload))
+
+    async def delete(self, upload_id: str) -> bool:
+        return await self._delete(tables.uploads, tables.uploads.c.id == upload_id)
+
+    async def of_job(self, job_id: str) -> list[Upload]:
+        c = tables.uploads.c
+        rows = await self._all(select(tables.uploads).where(c.job_id == job_id).order_by(c.created_at, c.id))
+        return [_upload(row) for row in rows]
+
+    async def of_node(self, node: str) -> list[Upload]:
+        c = tables.uploads.c
+        rows = await self._all(select(tables.uploads).where(c.node == node).order_by(c.created_at, c.id))
+        return [_upload(row) for row in rows]
+
+    async def put_part(self, upload_id: str, part: UploadPart) -> None:
+        c = tables.upload_parts.c
+        await self._put(
+            tables.upload_parts,
+            (c.upload == upload_id) & (c.number == part.number),
+            {"upload": upload_id, **part._asdict()},
+        )
+
+    async def parts(self, upload_id: str) -> list[UploadPart]:
+        c = tables.upload_parts.c
+        rows = await self._all(select(tables.upload_parts).where(c.upload == upload_id).order_by(c.number))
+        return [UploadPart(row["number"], row["size"], row["md5"], row["etag"]) for row in rows]
+
+    async def delete_parts(self, upload_id: str, numbers: Sequence[int]) -> None:
+        c = tables.upload_parts.c
+        if numbers:
+            await self._delete(tables.upload_parts, (c.upload == upload_id) & c.number.in_(numbers))
+
+    async def list(
+        self, *, project_id: str | None = None, bucket: str | None = None, offset: int = 0, limit: int = 100
+    ) -> Page[Upload]:
+        c = tables.uploads.c
+        where = equal((c.project_id, project_id), (c.bucket, bucket))
+        oldest_first = (c.created_at, c.id)
+        total, rows = await self._page(tables.uploads, where, *oldest_first, offset=offset, limit=limit)
+        return Page(total, [_upload(row) for row in rows])
+
+
+def _upload(row: Mapping[Any, Any]) -> Upload:
+    return Upload(**dict(row) | {"state": UploadState(row["state"])})
