@@ -50,6 +50,8 @@ def add_streams(container: OutputContainer, tracks: Tracks) -> dict[int, Stream]
             stream.time_base = MILLISECONDS
             if isinstance(stream, VideoStream) and tracks.video is not None:
                 stream.width, stream.height = tracks.video.width, tracks.video.height
+                if tracks.video.codec is VideoCodec.VP9 and (pixels := _vp9_pixels(tracks.video)) is not None:
+                    stream.pix_fmt = pixels
                 streams[TAG_VIDEO] = stream
             elif isinstance(stream, AudioStream) and tracks.audio is not None:
                 if tracks.audio.sample_rate:
@@ -66,6 +68,21 @@ def _video_header(track: VideoTrack) -> bytes:
         raise CannotMux(f"video codec {track.codec} cannot be muxed without a known codec header")
     header = parse_video(track.header)
     return prefix + track.header[header.data_offset : header.data_end]
+
+
+def _vp9_pixels(track: VideoTrack) -> str | None:
+    """The pixel format by the codec header (VP Codec ISO Media File Format Binding 1.0, 2.2).
+
+    libav's MP4 muxer writes an empty codec box without it, and such a file cannot be opened.
+    """
+    header = parse_video(track.header)
+    body = track.header[header.data_offset : header.data_end]
+    if len(body) < 7:
+        return None
+    depth, chroma = body[6] >> 4, body[6] >> 1 & 0x07
+    planes = {0: "yuv420p", 1: "yuv420p", 2: "yuv422p", 3: "yuv444p"}.get(chroma)
+    suffix = {8: "", 10: "10le", 12: "12le"}.get(depth)
+    return None if planes is None or suffix is None else planes + suffix
 
 
 def _audio_header(track: AudioTrack) -> bytes:
