@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -33,6 +33,7 @@ from livereel.control.buckets import BucketService
 from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
 from livereel.control.domains import DomainService, NewDomain
+from livereel.control.erasing import Eraser
 from livereel.control.finishing import Finishing
 from livereel.control.indexes import IndexService
 from livereel.control.messages import MessageService
@@ -46,7 +47,9 @@ from livereel.control.publishing import Publishing
 from livereel.control.pull_runner import PullRunner
 from livereel.control.pulls import PullService
 from livereel.control.recording import Recording
+from livereel.control.recordings import RecordingService
 from livereel.control.recovery import recover
+from livereel.control.retention import Retention
 from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
@@ -62,7 +65,8 @@ from livereel.observe.garbage import collected_rarely
 from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.settings import Settings
 from livereel.snapshots.pool import PicturePool
-from livereel.spool.writer import SpoolPool
+from livereel.spool.directories import make_durable
+from livereel.spool.pool import SpoolPool
 from livereel.storage.buckets import Buckets, LocalStores
 from livereel.storage.port import Stores
 from livereel.storage.urls import DownloadUrls
@@ -104,7 +108,7 @@ class Server:
 
     async def _start(self) -> None:
         settings, clock = self._settings, SystemClock()
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_durable(settings.data_dir)
         self._stack.enter_context(_locked(settings.data_dir / "lock"))
         catalogue = await open_catalogue(settings.catalogue_url())
         self._stack.push_async_callback(catalogue.close)
@@ -135,7 +139,12 @@ class Server:
         self._stack.push_async_callback(dispatcher.stop)
 
         registry = StreamRegistry()
-        spools = SpoolPool(settings.spool_dir(), max_backlog_bytes=settings.spool.max_backlog)
+        await asyncio.to_thread(make_durable, settings.spool_dir())
+        spools = SpoolPool(
+            settings.spool_dir(),
+            max_backlog_bytes=settings.spool.max_backlog,
+            fsync_interval=settings.spool.sync_seconds,
+        )
         self._stack.push_async_callback(spools.close)
         announcer = Announcer(catalogue, clock, dispatcher.notify)
         finishing = Finishing(
@@ -217,16 +226,10 @@ class Server:
         self.rtmp_port = ingest.port
         snapshots, pulls = await self._start_snapshots_and_pulls(catalogue, registry, stores, clock, dispatcher.notify)
 
-        async def readiness() -> dict[str, str | None]:
-            return {
-                "server": None if self._ready else "starting or stopping",
-                "catalogue": await _catalogue_problem(catalogue),
-                "disk": _disk_problem(settings.data_dir),
-            }
-
         services = ApiServices(
             iam=iam,
             recording=Recording(catalogue, cluster),
+            recordings=RecordingService(catalogue, clock, self._start_deletions(catalogue, stores, clock).wake),
             templates=TemplateService(catalogue, stores, clock, _new_id),
             domains=domains,
             notifications=NotificationService(catalogue),
@@ -251,7 +254,7 @@ class Server:
             download_urls=links,
             download_lifetime=settings.api.download_lifetime,
             rate_limits=RateLimits(clock, factor=settings.api.rate_limit_factor) if settings.api.rate_limits else None,
-            readiness=readiness,
+            readiness=self._readiness(catalogue),
             clock=clock,
             catalogue=catalogue,
             hostname=settings.node,
@@ -266,6 +269,16 @@ class Server:
         self._refuse_starts()
         await self._stack.aclose()
 
+    def _readiness(self, catalogue: Catalogue) -> Callable[[], Awaitable[dict[str, str | None]]]:
+        async def look() -> dict[str, str | None]:
+            return {
+                "server": None if self._ready else "starting or stopping",
+                "catalogue": await _catalogue_problem(catalogue),
+                "disk": _disk_problem(self._settings.data_dir),
+            }
+
+        return look
+
     def _start_planner(self, planner: Planner, owner: Owner) -> Planner:
         owner.on_change = planner.wake
         planner.start()
@@ -278,6 +291,16 @@ class Server:
         self._stack.callback(listener.close)
         self.api_port = int(listener.getsockname()[1])
         return listener
+
+    def _start_deletions(self, catalogue: Catalogue, stores: Stores, clock: SystemClock) -> Eraser:
+        eraser = Eraser(catalogue, stores, clock, self._settings.spool_dir())
+        eraser.start()
+        self._stack.push_async_callback(eraser.stop)
+        default = self._settings.retention.rule()
+        retention = Retention(catalogue, stores, clock, default=default, wake_eraser=eraser.wake)
+        retention.start()
+        self._stack.push_async_callback(retention.stop)
+        return eraser
 
     async def _start_api(self, services: ApiServices, listener: socket.socket) -> None:
         api = ApiServer(

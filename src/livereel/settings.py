@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from livereel.domain.errors import LivereelError
 from livereel.domain.keys import check_domain
+from livereel.domain.retention import BYTES_MAX, MAX_AGE_MAX, MAX_AGE_MIN, RetentionRule
 from livereel.observe.logging import LogFormat, LogLevel
 from livereel.storage.config import CREDENTIAL_NAMES, BucketConfig, Provider, check_bucket
 
@@ -173,7 +174,18 @@ class SpoolSettings(_Group):
 
     max_backlog: int = Field(default=256 * MIB, ge=16 * MIB)
     """Bytes that may wait in memory for a slow disk, all streams together; beyond it publishing sockets are read more
-    slowly. 256 MiB is about 13 s of 60 streams of 2.7 Mbit/s."""
+    slowly. 256 MiB is about 13 s of 60 streams of 2.7 Mbit/s. Half of it is for whoever needs it, the other half is
+    divided evenly, so that a spool whose disk hangs takes nothing from the others."""
+    fsync_interval: Annotated[float, Field(ge=0, le=60)] | Literal["off"] = 1.0
+    """Seconds between two fsyncs of what was received: a power cut takes that much of a recording at most, plus what
+    was unread in the socket. 0 syncs after every write, about twice a second and stream. `off` leaves it to the
+    kernel, which takes its time (30 s are usual), and then START answers without waiting for the disk: for disks that
+    cannot lose power, and for tests. What it costs: docs/decisions/0011-power-loss.md."""
+
+    @property
+    def sync_seconds(self) -> float | None:
+        """The interval, None for `off`."""
+        return None if self.fsync_interval == "off" else self.fsync_interval
 
 
 class BucketSettings(_Group):
@@ -256,6 +268,23 @@ class StorageSettings(_Group):
         return value
 
 
+class RetentionSettings(_Group):
+    """Which recordings are deleted by themselves, the oldest first: those of templates that have no `retention` of
+    their own. Only what is stored, of recordings that are over and not held. Nothing by default: what was recorded
+    stays. `livereel retention --dry-run` shows what would go. See [../topics/retention.md](../topics/retention.md)."""
+
+    max_age: float | None = Field(default=None, ge=MAX_AGE_MIN, le=MAX_AGE_MAX)
+    """Seconds after its end that a file is deleted; 30 days are 2592000."""
+    max_size: int | None = Field(default=None, ge=1, le=BYTES_MAX)
+    """Bytes that these files may take, all buckets together."""
+    min_free: int | None = Field(default=None, ge=1, le=BYTES_MAX)
+    """Bytes that are to be free on the file system of a bucket that is a directory. Object stores do not tell."""
+
+    def rule(self) -> RetentionRule:
+        """As the domain has it."""
+        return RetentionRule(self.max_age, self.max_size, self.min_free)
+
+
 class CallbackSettings(_Group):
     """Notifications and callbacks sent to applications."""
 
@@ -312,6 +341,7 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     spool: SpoolSettings = SpoolSettings()
     storage: StorageSettings = StorageSettings()
+    retention: RetentionSettings = RetentionSettings()
     callbacks: CallbackSettings = CallbackSettings()
 
     @classmethod

@@ -15,6 +15,7 @@ from livereel.control.notifications import NotificationService
 from livereel.control.plans import PlanService
 from livereel.control.pulls import PullService
 from livereel.control.recording import Recording
+from livereel.control.recordings import RecordingService
 from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
@@ -33,6 +34,7 @@ class ApiServices:
 
     iam: Iam
     recording: Recording
+    recordings: RecordingService
     templates: TemplateService
     domains: DomainService
     notifications: NotificationService

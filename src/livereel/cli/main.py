@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from livereel import __version__
-from livereel.cli import demo, doctor, keys, messages, policies, projects, recordings, serve, templates, users
+from livereel.cli import (
+    demo,
+    doctor,
+    keys,
+    messages,
+    policies,
+    projects,
+    recordings,
+    retention,
+    serve,
+    templates,
+    users,
+)
 
 app = typer.Typer(
     name="livereel",
@@ -19,6 +31,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("retention")(retention.retention)
 for group in (projects, users, keys, policies, templates, recordings, messages):
     app.add_typer(group.app)
 

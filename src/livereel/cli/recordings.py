@@ -9,7 +9,11 @@ from livereel.domain.errors import LivereelError
 from livereel.domain.states import FileState
 
 if TYPE_CHECKING:
+    from livereel.control.recordings import RecordingService
     from livereel.domain.recordings import RecordFile, Task
+
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="Task id, or how it begins.")]
+BY = "the command line"  # who the log names
 
 app = typer.Typer(name="recordings", help="Recordings: tasks and the files they made.")
 
@@ -37,7 +41,7 @@ def list_(
 @app.command("show")
 def show_(
     context: typer.Context,
-    task_id: Annotated[str, typer.Argument(metavar="TASK", help="Task id, or how it begins.")],
+    task_id: TaskId,
     as_json: AsJson = False,
 ) -> None:
     """Show one recording with its files."""
@@ -46,7 +50,8 @@ def show_(
         task = await _find(desk, task_id)
         files = await desk.read(lambda work: work.files.of_task(task.id))
         rows = [_file(desk, file) for file in files]
-        about = _task(task)
+        held = await desk.read(lambda work: work.holds.held_since(task.id))
+        about = _task(task) | {"held": when(held)}
         if as_json:
             print_json(about | {"files": rows})
             return
@@ -57,6 +62,53 @@ def show_(
         show(["format", "state", "started", "length", "codecs", "size", "gaps", "path"], rows, as_json=False)
 
     at_desk(context, work)
+
+
+@app.command()
+def hold(context: typer.Context, task_id: TaskId) -> None:
+    """Keep a recording from being deleted until it is released."""
+
+    async def work(desk: Desk) -> None:
+        task = await _find(desk, task_id)
+        await _service(desk).hold(task.project_id, task.id, by=BY)
+        say(f"recording {task.id} is held")
+
+    at_desk(context, work)
+
+
+@app.command()
+def release(context: typer.Context, task_id: TaskId) -> None:
+    """End a hold."""
+
+    async def work(desk: Desk) -> None:
+        task = await _find(desk, task_id)
+        await _service(desk).release(task.project_id, task.id, by=BY)
+        say(f"recording {task.id} is not held")
+
+    at_desk(context, work)
+
+
+@app.command()
+def delete(context: typer.Context, task_id: TaskId) -> None:
+    """Delete a recording that is over, with all its objects.
+
+    It is not listed any more at once; the server takes the objects out of the store, at its next start if none runs.
+    """
+
+    async def work(desk: Desk) -> None:
+        task = await _find(desk, task_id)
+        await _service(desk).delete(task.project_id, task.id, by=BY)
+        say(f"recording {task.id} is deleted")
+
+    at_desk(context, work)
+
+
+def _service(desk: Desk) -> "RecordingService":
+    from livereel.control.recordings import RecordingService
+    from livereel.observe.clock import SystemClock
+
+    # A server that runs looks for what is to be deleted by itself.
+    return RecordingService(desk.catalogue, SystemClock(), lambda: None)
 
 
 async def _find(desk: Desk, wanted: str) -> "Task":
@@ -102,6 +154,8 @@ def _file(desk: Desk, file: "RecordFile") -> dict[str, Any]:
         "bucket": file.bucket,
         "object": file.object_key,
         "path": _place(desk, file),
+        "deleted": when(file.deleted_at),
+        "delete_reason": file.delete_reason.value if file.delete_reason else None,
     }
 
 

@@ -8,6 +8,7 @@ from livereel.control.buckets import is_authorised
 from livereel.domain.clock import Clock
 from livereel.domain.errors import BucketNotAuthorised, InvalidParameter, ResourceNotFound, UnknownDomain
 from livereel.domain.naming import check_object_key, check_prefix
+from livereel.domain.retention import RetentionRule
 from livereel.domain.templates import (
     TEMPLATE_RECORD_TYPES,
     FormatConfig,
@@ -32,6 +33,7 @@ class NewTemplate:
     formats: dict[RecordFormat, FormatConfig]
     armed: bool = False
     pre_roll: float = 0.0
+    retention: RetentionRule | None = None
 
 
 class TemplateService:
@@ -122,6 +124,7 @@ class TemplateService:
             updated_at=updated_at,
             armed=new.armed,
             pre_roll=new.pre_roll,
+            retention=new.retention,
         )
 
 

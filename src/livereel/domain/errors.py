@@ -57,6 +57,14 @@ class ResourceNotFound(LivereelError):
     """No such template, domain, file or other resource in this project."""
 
 
+class RecordingHeld(LivereelError):
+    """A recording that somebody holds is not deleted."""
+
+
+class RecordingNotOver(LivereelError):
+    """A recording whose files are not all stored yet is not deleted."""
+
+
 class ResourceExists(LivereelError):
     """The resource exists already."""
 
@@ -91,6 +99,10 @@ class PermissionDenied(LivereelError):
 
 class RateLimited(LivereelError):
     """Too many requests."""
+
+
+class DiskFull(LivereelError):
+    """The disk of spools and files under way has no room for a new recording."""
 
 
 class ShuttingDown(LivereelError):

@@ -18,7 +18,14 @@ sweep_seconds = Histogram(
 )
 spool_bytes = Counter("livereel_spool_bytes", "Bytes written to spools")
 spool_backlog_bytes = Gauge("livereel_spool_backlog_bytes", "Bytes waiting for the spool writer")
-spool_errors = Counter("livereel_spool_errors", "Spool writes that failed")
+spool_errors = Counter("livereel_spool_errors", "Spools that the disk refused to write or to sync")
+spool_fsync_seconds = Histogram(
+    "livereel_spool_fsync_seconds",
+    "Time it took to bring what was written of one spool to the disk",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+spool_unsynced_bytes = Gauge("livereel_spool_unsynced_bytes", "Bytes in spools that may not be on disk yet")
+spool_unsynced_seconds = Gauge("livereel_spool_unsynced_seconds", "Age of the oldest byte that may not be on disk yet")
 tasks = Counter("livereel_tasks", "Recording tasks by final state", ["state"])
 active_tasks = Gauge("livereel_active_tasks", "Recording tasks that take tags")
 files = Counter("livereel_files", "Record files by format and final state", ["format", "state"])
@@ -27,6 +34,7 @@ recorder_lag_bytes = Gauge("livereel_recorder_lag_bytes", "Spool bytes that reco
 snapshots = Counter("livereel_snapshots", "Snapshots of live streams by outcome", ["outcome"])
 pull_tasks = Gauge("livereel_pull_tasks", "Pull tasks that are pushed, or tried")
 pull_failures = Counter("livereel_pull_failures", "Lives of pull tasks that ended with an error")
+deletions = Counter("livereel_deletions", "Record files deleted from stores by outcome", ["outcome"])
 store_objects = Counter("livereel_store_objects", "Objects put into stores by outcome", ["outcome"])
 messages = Counter("livereel_messages", "Delivery attempts of notifications and callbacks by outcome", ["outcome"])
 outbox_pending = Gauge("livereel_outbox_pending", "Messages waiting for delivery")

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from livereel.domain.errors import StoreError
 from livereel.domain.naming import check_object_key
-from livereel.storage.port import StoredObject
+from livereel.storage.port import Space, StoredObject
 from livereel.storage.source import open_source
 from livereel.storage.threads import LOOKUP_TIMEOUT, BucketThreads
 
@@ -112,7 +112,11 @@ class LocalStore:
 
     async def delete(self, key: str) -> bool:
         """Remove the object and the directories that it leaves empty."""
-        return await self._threads.run(self._delete, key)
+        return await self._threads.run(self._delete, key, timeout=LOOKUP_TIMEOUT)
+
+    async def space(self) -> Space | None:
+        """What users without privileges can still write."""
+        return await self._threads.run(self._space, timeout=LOOKUP_TIMEOUT)
 
     def describe(self, key: str) -> str:
         """The object's path."""
@@ -186,6 +190,15 @@ class LocalStore:
                     with self._walk(directories, make=False) as directory:
                         os.rmdir(empty, dir_fd=directory)
         return True
+
+    def _space(self) -> Space | None:
+        try:
+            found = os.statvfs(self._root)
+            return Space(self._root.stat().st_dev, found.f_bavail * found.f_frsize)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot look at {self._root}: {error.strerror}") from error
 
     def _check(self) -> None:
         try:

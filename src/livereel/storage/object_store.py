@@ -29,7 +29,7 @@ from livereel.storage.content_types import content_type
 from livereel.storage.multipart import MIB, PART_SIZE, PARTS_MAX, Multipart
 from livereel.storage.port import PartUploads, StoredObject
 from livereel.storage.s3_requests import S3Requests
-from livereel.storage.source import open_source
+from livereel.storage.source import open_source, read_open
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -100,7 +100,7 @@ class ObjectStore:
                 async with self._large:
                     return await self._put_parts(check_object_key(key), source, path, size)
             async with self._small:
-                data = await asyncio.to_thread(_read, source, path, 0, size)
+                data = await asyncio.to_thread(read_open, source, path, 0, size)
                 return await self._put_whole(check_object_key(key), data)
         finally:
             os.close(source)
@@ -160,6 +160,10 @@ class ObjectStore:
             await self._in_time(obstore.delete_async(self._store, key))
         return True
 
+    async def space(self) -> None:
+        """Object stores do not tell."""
+        return
+
     def describe(self, key: str) -> str:
         """The object's URL; its bucket is the one in the store."""
         return f"{self._config.url.rstrip('/')}/{check_object_key(key)}"
@@ -185,7 +189,7 @@ class ObjectStore:
 
         async def parts() -> AsyncIterator[bytes]:
             for start in range(0, size, part):
-                data = await asyncio.to_thread(_read, source, path, start, min(part, size - start))
+                data = await asyncio.to_thread(read_open, source, path, start, min(part, size - start))
                 digests.extend(await asyncio.to_thread(_md5, data))
                 yield data
 
@@ -303,18 +307,6 @@ def _client(config: BucketConfig, request_timeout: float) -> S3Store | GCSStore 
                     "expires_at": None,
                 }
             return S3Store(config.bucket, **chosen, **common)
-
-
-def _read(source: int, path: Path, start: int, size: int) -> bytes:
-    try:
-        data = os.pread(source, size, start)
-        while 0 < len(data) < size and (more := os.pread(source, size - len(data), start + len(data))):
-            data += more
-    except OSError as error:
-        raise StoreError(f"cannot read {path} to store it: {error.strerror}") from error
-    if len(data) != size:
-        raise StoreError(f"{path} became shorter while it was stored")
-    return data
 
 
 def _md5(data: bytes | bytearray) -> bytes:

@@ -13,6 +13,13 @@ class StoredObject(NamedTuple):
     modified_at: float
 
 
+class Space(NamedTuple):
+    """The file system of a bucket: which one, and bytes that can still be written to it."""
+
+    device: int
+    free: int
+
+
 class Part(NamedTuple):
     """A part of an object that the store has. `md5` (hex) is of what was sent, `etag` what the store calls the part."""
 
@@ -65,6 +72,8 @@ class Store(Protocol):
     """One bucket."""
 
     bucket: str
+    #: Whether a final file becomes an object at once, whatever its size.
+    near: bool
 
     @property
     def parts(self) -> PartUploads | None:
@@ -96,6 +105,10 @@ class Store(Protocol):
 
     async def delete(self, key: str) -> bool:
         """Remove the object; False if there was none."""
+        ...
+
+    async def space(self) -> Space | None:
+        """How much room there is, None if the store does not tell or nothing is stored yet. Raises StoreError."""
         ...
 
     def describe(self, key: str) -> str:

@@ -31,6 +31,7 @@ from livereel.control.plans import PlanService
 from livereel.control.pull_runner import PullRunner
 from livereel.control.pulls import PullService
 from livereel.control.recording import Recording
+from livereel.control.recordings import RecordingService
 from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
@@ -160,6 +161,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     services = ApiServices(
         iam=iam,
         recording=Recording(catalogue, cluster),
+        recordings=RecordingService(catalogue, clock, lambda: woken.append(None)),
         templates=TemplateService(catalogue, stores, clock, lambda: uuid4().hex),
         domains=DomainService(catalogue, clock),
         notifications=NotificationService(catalogue),

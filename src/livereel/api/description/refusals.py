@@ -27,6 +27,7 @@ OWN: dict[str, tuple[Refusal, ...]] = {
         errors.NothingRecording,
         errors.StreamNotLive,
         errors.TaskExists,
+        errors.DiskFull,
         errors.ShuttingDown,
     ),
     "CreateRecordRule": (errors.ResourceExists,),
@@ -56,6 +57,10 @@ OWN: dict[str, tuple[Refusal, ...]] = {
     "DeleteRecordConfig": (wire.ApiNotSupported,),
     "ShowMessage": (errors.ResourceNotFound,),
     "ReplayMessage": (errors.ResourceNotFound,),
+    "ShowRecording": (errors.ResourceNotFound,),
+    "DeleteRecording": (errors.ResourceNotFound, errors.RecordingHeld, errors.RecordingNotOver),
+    "HoldRecording": (errors.ResourceNotFound,),
+    "ReleaseRecording": (errors.ResourceNotFound,),
 }
 
 LOGIN: tuple[Refusal, ...] = (errors.AuthenticationFailed, errors.InvalidParameter, wire.BodyTooLarge)

@@ -3,6 +3,8 @@
 from typing import Any
 
 from livereel.domain.messages import CallbackEvent, MessageState, SignType
+from livereel.domain.recordings import DeleteReason, EndReason
+from livereel.domain.states import FileState, TaskState
 from livereel.domain.streams import PullEvent, PullSource, PullState, RefreshType, SnapshotMode
 from livereel.domain.templates import RecordFormat, RecordType
 from livereel.domain.tenancy import AuthType, DomainStatus, DomainType
@@ -46,8 +48,9 @@ def page(name: str, item: Schema) -> Schema:
 _RECORD_TYPE = one_of(*(kind.value for kind in RecordType))
 _ADDRESS = object_of(bucket=TEXT, location=TEXT, object=TEXT)
 _FILE_CONFIG = {"record_cycle": COUNT, "record_prefix": TEXT, "record_max_duration_to_merge_file": {"type": "integer"}}
+_RETENTION = some(max_age=COUNT, max_size=COUNT, min_free=COUNT)
 _RULE = object_of(
-    some(livereel=object_of(armed=FLAG, pre_roll=COUNT)),
+    some(livereel=object_of(some(retention=_RETENTION), armed=FLAG, pre_roll=COUNT)),
     id=TEXT,
     publish_domain=TEXT,
     app=TEXT,
@@ -169,6 +172,37 @@ _MESSAGE_REQUIRED: dict[str, Schema] = {
 }
 _MESSAGE_OPTIONAL = some(next_attempt_time=TIME, last_error=TEXT)
 _MESSAGE = object_of(_MESSAGE_OPTIONAL, **_MESSAGE_REQUIRED)
+_RECORDING_FILE = object_of(
+    some(
+        file_size=COUNT,
+        end_time=TIME,
+        error_message=TEXT,
+        delete_time=TIME,
+        delete_reason=one_of(*(reason.value for reason in DeleteReason)),
+    ),
+    job_id=TEXT,
+    record_format=one_of(*(record_format.value for record_format in RecordFormat)),
+    state=one_of(*(state.value for state in FileState)),
+    obs_addr=_ADDRESS,
+    start_time=TIME,
+)
+_RECORDING = object_of(
+    some(
+        end_time=TIME,
+        end_reason=one_of(*(reason.value for reason in EndReason)),
+        error_message=TEXT,
+        held_since=TIME,
+    ),
+    task_id=TEXT,
+    publish_domain=TEXT,
+    app=TEXT,
+    stream=TEXT,
+    record_type=_RECORD_TYPE,
+    state=one_of(*(state.value for state in TaskState)),
+    start_time=TIME,
+    held=FLAG,
+    files=many(_RECORDING_FILE),
+)
 _DELIVERY = object_of(
     time=TIME, duration={"type": "number"}, status={"type": ["integer", "null"]}, error={"type": ["string", "null"]}
 )
@@ -215,6 +249,10 @@ REPLIES: dict[str, Schema | None] = {
     "ListMessages": page("messages", _MESSAGE),
     "ShowMessage": object_of(_MESSAGE_OPTIONAL, **_MESSAGE_REQUIRED, deliveries=many(_DELIVERY)),
     "ReplayMessage": _MESSAGE,
+    "ShowRecording": _RECORDING,
+    "DeleteRecording": None,
+    "HoldRecording": None,
+    "ReleaseRecording": None,
     "ListLiveStreamsOnline": object_of(
         total_page=COUNT, total_num=COUNT, offset=COUNT, limit=COUNT, request_id=TEXT, streams=many(_STREAM)
     ),

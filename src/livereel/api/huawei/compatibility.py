@@ -206,6 +206,15 @@ NOTES: dict[str, Note] = {
     "ListMessages": Note("-", (200,), (), Support.OURS),
     "ShowMessage": Note("-", (200,), (), Support.OURS),
     "ReplayMessage": Note("-", (200,), (), Support.OURS),
+    "ShowRecording": Note("-", (200,), (), Support.OURS),
+    "DeleteRecording": Note(
+        "-",
+        (204,),
+        ("The cloud leaves objects to the owner of the bucket; so does livereel unless asked.",),
+        Support.OURS,
+    ),
+    "HoldRecording": Note("-", (204,), (), Support.OURS),
+    "ReleaseRecording": Note("-", (204,), (), Support.OURS),
     "KeystoneListProjects": Note(
         "200",
         (200,),

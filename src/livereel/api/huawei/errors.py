@@ -62,6 +62,8 @@ WIRE: dict[type[errors.LivereelError], Wire] = {
     errors.TaskExists: Wire(400, "LIVE.100011022", "LIVE.Record task exist."),
     errors.ResourceNotFound: Wire(404, "LIVE.103011019", "Resource does not exist."),
     errors.ResourceExists: Wire(400, "LIVE.103011018", "Resource already exists."),
+    errors.RecordingHeld: Wire(409, "LIVE.103011022", "Operation not allowed in the current state."),
+    errors.RecordingNotOver: Wire(409, "LIVE.103011022", "Operation not allowed in the current state."),
     errors.DomainLimitReached: Wire(400, "LIVE.103011020", "Maximum number of domain names reached."),
     errors.DomainNotOff: Wire(400, "LIVE.103011022", "Operation not allowed in the current state."),
     ApiNotSupported: Wire(400, "LIVE.100011006", "The API is not supported in this version."),
@@ -75,6 +77,7 @@ WIRE: dict[type[errors.LivereelError], Wire] = {
     UriTooLong: Wire(414, "APIGW.0201", "Request URI too large"),
     HeadersTooLarge: Wire(494, "APIGW.0201", "Request headers too large"),
     errors.RateLimited: Wire(429, "APIGW.0308", "The throttling threshold has been reached"),
+    errors.DiskFull: Wire(503, "LIVE.100011005", "Internal server error."),
     errors.ShuttingDown: Wire(503, "LIVE.100011005", "Internal server error."),
     errors.LivereelError: INTERNAL,
 }

@@ -229,6 +229,30 @@ OPERATIONS = (
         "live:livereel:replayMessage",
         ours=True,
     ),
+    Operation(
+        "ShowRecording", "GET", "/v1/{project_id}/livereel/recordings/{id}", "live:livereel:getRecording", ours=True
+    ),
+    Operation(
+        "DeleteRecording",
+        "DELETE",
+        "/v1/{project_id}/livereel/recordings/{id}",
+        "live:livereel:deleteRecording",
+        ours=True,
+    ),
+    Operation(
+        "HoldRecording",
+        "PUT",
+        "/v1/{project_id}/livereel/recordings/{id}/hold",
+        "live:livereel:holdRecording",
+        ours=True,
+    ),
+    Operation(
+        "ReleaseRecording",
+        "DELETE",
+        "/v1/{project_id}/livereel/recordings/{id}/hold",
+        "live:livereel:releaseRecording",
+        ours=True,
+    ),
     Operation("KeystoneListProjects", "GET", "/v3/projects", None),
 )
 

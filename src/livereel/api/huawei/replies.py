@@ -5,6 +5,7 @@ from typing import Any
 
 from livereel.domain.messages import NotificationConfig
 from livereel.domain.recordings import RecordFile
+from livereel.domain.retention import RetentionRule
 from livereel.domain.templates import FormatConfig, RecordFormat, Template
 from livereel.domain.tenancy import LiveDomain
 
@@ -21,8 +22,11 @@ def rule(template: Template) -> dict[str, Any]:
 
     Our extensions are named only in templates that use them.
     """
-    extension = {"livereel": {"armed": template.armed, "pre_roll": int(template.pre_roll)}}
-    return (extension if template.armed or template.pre_roll else {}) | {
+    extension: dict[str, Any] = {"armed": template.armed, "pre_roll": int(template.pre_roll)}
+    if template.retention is not None:
+        extension["retention"] = _retention(template.retention)
+    used = template.armed or template.pre_roll or template.retention is not None
+    return ({"livereel": extension} if used else {}) | {
         "id": template.id,
         "publish_domain": template.domain,
         "app": template.app,
@@ -40,6 +44,12 @@ def rule(template: Template) -> dict[str, Any]:
         "create_time": time_text(template.created_at),
         "update_time": time_text(template.updated_at),
     }
+
+
+def _retention(rule: RetentionRule) -> dict[str, int]:
+    max_age = None if rule.max_age is None else int(rule.max_age)
+    members = {"max_age": max_age, "max_size": rule.max_size, "min_free": rule.min_free}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def content(file: RecordFile, download_url: str) -> dict[str, Any]:

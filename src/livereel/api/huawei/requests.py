@@ -28,6 +28,7 @@ from livereel.domain.keys import (
 )
 from livereel.domain.messages import AUTH_SIGN_KEY_MAX, AUTH_SIGN_KEY_MIN
 from livereel.domain.recordings import ARMED_LIMIT_DEFAULT, ARMED_LIMIT_MAX, ARMED_LIMIT_MIN
+from livereel.domain.retention import BYTES_MAX, MAX_AGE_MAX, MAX_AGE_MIN, RetentionRule
 from livereel.domain.templates import (
     DEFAULT_TS_PREFIX,
     MERGE_FOREVER,
@@ -201,11 +202,24 @@ class RecordConfig(Body):
     mp4_config: FileConfig | None = None
 
 
+class RetentionMembers(Body):
+    """Ours: what of the template's recordings may be deleted. Empty: nothing, whatever the server's own rule says."""
+
+    max_age: Annotated[int, Field(ge=MAX_AGE_MIN, le=MAX_AGE_MAX)] | None = None
+    max_size: Annotated[int, Field(ge=1, le=BYTES_MAX)] | None = None
+    min_free: Annotated[int, Field(ge=1, le=BYTES_MAX)] | None = None
+
+    def rule(self) -> RetentionRule:
+        """As the domain has it."""
+        return RetentionRule(None if self.max_age is None else float(self.max_age), self.max_size, self.min_free)
+
+
 class RuleExtension(Body):
-    """Ours: what START does without asking for it. COMMAND_RECORD only."""
+    """Ours: what START does without asking for it (COMMAND_RECORD only), and how long recordings are kept."""
 
     armed: bool = False
     pre_roll: Annotated[int, Field(ge=0, le=PRE_ROLL_MAX)] = 0
+    retention: RetentionMembers | None = None
 
 
 class RuleBody(Body):
@@ -234,6 +248,7 @@ class RuleBody(Body):
             formats=formats,
             armed=self.livereel is not None and self.livereel.armed,
             pre_roll=float(self.livereel.pre_roll) if self.livereel is not None else 0.0,
+            retention=self.livereel.retention.rule() if self.livereel and self.livereel.retention else None,
         )
 
 

@@ -14,6 +14,7 @@ from livereel.api.huawei import (
     messages,
     plans,
     pulls,
+    recordings,
     replies,
     requests,
     snapshots,
@@ -44,6 +45,7 @@ def router(services: ApiServices) -> APIRouter:
     domain_settings.add(routes, services)
     snapshots.add(routes, services)
     pulls.add(routes, services)
+    recordings.add(routes, services)
     return routes
 
 
