@@ -27,6 +27,8 @@ TRIES: Final = 3
 #: Seconds without a sign of life. A worker speaks every second while it reads; one that is stuck in a read of a disk
 #: that hangs must be given longer than the disk mostly takes.
 HANG_TIMEOUT: Final = 120.0
+#: Seconds until a new worker is ready. Its libraries take half of one on an idle machine.
+START_TIMEOUT: Final = 60.0
 STOP_GRACE: Final = 2.0  # seconds
 _START_RETRY_FIRST, _START_RETRY_LONGEST = 1.0, 30.0  # seconds; too many processes, or no memory
 #: An answer can be large: a file that was made again lists its slices, 21 600 at most, 200 bytes each.
@@ -50,6 +52,7 @@ class VerifyPool:
         self._places = asyncio.Semaphore(workers)
         self._idle: list[asyncio.subprocess.Process] = []
         self._all: set[asyncio.subprocess.Process] = set()
+        self._reading: set[asyncio.subprocess.Process] = set()
         self._warming: asyncio.Task[None] | None = None
 
     def warm(self) -> None:
@@ -84,16 +87,22 @@ class VerifyPool:
         """Process ids of the workers that run now."""
         return [process.pid for process in self._all]
 
+    def reading(self) -> list[int]:
+        """Process ids of those that are busy with a file."""
+        return [process.pid for process in self._reading]
+
     async def stop(self) -> None:
         """End the workers; nobody may be waiting for a verdict any more."""
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
+        waiting = []
         for process in self._all:
-            if process.stdin is not None:
-                process.stdin.close()
-        if self._all:
-            await asyncio.wait([asyncio.ensure_future(process.wait()) for process in self._all], timeout=STOP_GRACE)
+            assert process.stdin is not None
+            process.stdin.close()
+            waiting.append(asyncio.ensure_future(process.wait()))
+        if waiting:
+            await asyncio.wait(waiting, timeout=STOP_GRACE)
         for process in list(self._all):
             await self._end(process)
         self._idle.clear()
@@ -110,6 +119,7 @@ class VerifyPool:
             for _ in range(TRIES):
                 process = await self._take()
                 try:
+                    self._reading.add(process)
                     answer = await self._converse(process, request, progress)
                 except (OSError, EOFError, ValueError, TimeoutError) as error:
                     await self._end(process)
@@ -121,6 +131,8 @@ class VerifyPool:
                 else:
                     self._idle.append(process)
                     return answer
+                finally:
+                    self._reading.discard(process)
         return None
 
     async def _converse(
@@ -147,6 +159,8 @@ class VerifyPool:
 
     async def _take(self) -> asyncio.subprocess.Process:
         """A worker that lives. One that cannot be started says nothing about a file, so that is waited for."""
+        if self._warming is not None:
+            await asyncio.wait({self._warming})
         while self._idle:
             process = self._idle.pop()
             if process.returncode is None:
@@ -171,7 +185,18 @@ class VerifyPool:
             limit=_MAX_LINE,
         )
         self._all.add(process)
-        return process
+        try:
+            assert process.stdout is not None
+            async with asyncio.timeout(START_TIMEOUT):
+                if await process.stdout.readline():
+                    return process
+        except TimeoutError:
+            pass
+        except BaseException:
+            await self._end(process)
+            raise
+        await self._end(process)
+        raise OSError(f"it ended, or hung, before it was ready (exit code {process.returncode})")
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self._all.discard(process)

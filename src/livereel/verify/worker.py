@@ -58,6 +58,8 @@ def main() -> None:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX, _MEMORY_MAX))
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with contextlib.suppress(BrokenPipeError):
+        _Voice(sys.stdout.buffer).say({"read": 0})  # ready
     while line := sys.stdin.buffer.readline():
         if not line.endswith(b"\n"):
             return  # of a pool that is gone
