@@ -21,7 +21,8 @@ from livereel.observe import logging, metrics
 from livereel.observe.clock import SystemClock
 from livereel.rtmp import demuxer
 from livereel.rtmp.url import PublishTarget
-from livereel.spool.writer import SpoolPool, SpoolWriter
+from livereel.spool.pool import SpoolPool
+from livereel.spool.writer import SpoolWriter
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
 

@@ -44,7 +44,8 @@ from livereel.observe import metrics
 from livereel.observe.clock import LoopTimers
 from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.spool import recovery
-from livereel.spool.writer import SpoolPool, SpoolWriter
+from livereel.spool.pool import SpoolPool
+from livereel.spool.writer import SpoolWriter
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
 
@@ -340,8 +341,10 @@ class Owner:
 
     async def _added(self, task: Task, plan: PlanTask | None = None) -> Task:
         """The task as a row; raises TaskExists, BucketNotAuthorised, ResourceNotFound (the plan was stopped)."""
+        # An armed START is answered with this row, any other with the one that says RECORDING.
+        durable = task.state is TaskState.ARMED
         try:
-            async with self._catalogue.write() as uow:
+            async with self._catalogue.write(durable=durable) as uow:
                 if plan is not None:
                     await _note_recording(uow, plan, task)
                 await uow.tasks.add(task)
@@ -423,7 +426,7 @@ class Owner:
                 return False
             if not await _wait(writer.first_keyframe_written, timeout, unless=(refused, stopped, gone)):
                 with contextlib.suppress(SpoolError):
-                    await writer.written()
+                    await writer.on_disk()
             return writer.first_keyframe_written.is_set()
         finally:
             self._awaited.pop(key, None)

@@ -35,7 +35,12 @@ snapshots = Counter("livereel_snapshots", "Snapshots of live streams by outcome"
 pull_tasks = Gauge("livereel_pull_tasks", "Pull tasks that are pushed, or tried")
 pull_failures = Counter("livereel_pull_failures", "Lives of pull tasks that ended with an error")
 deletions = Counter("livereel_deletions", "Record files deleted from stores by outcome", ["outcome"])
-store_objects = Counter("livereel_store_objects", "Objects put into stores by outcome", ["outcome"])
+store_objects = Counter("livereel_store_objects", "Objects and parts put into stores by outcome", ["outcome"])
+upload_backlog_files = Gauge("livereel_upload_backlog_files", "Record files that wait for their store", ["bucket"])
+upload_backlog_bytes = Gauge("livereel_upload_backlog_bytes", "Bytes that stores have not confirmed yet", ["bucket"])
+upload_backlog_oldest_seconds = Gauge(
+    "livereel_upload_backlog_oldest_seconds", "How long the oldest of those files has waited", ["bucket"]
+)
 messages = Counter("livereel_messages", "Delivery attempts of notifications and callbacks by outcome", ["outcome"])
 outbox_pending = Gauge("livereel_outbox_pending", "Messages waiting for delivery")
 requests = Counter("livereel_api_requests", "API requests by method, route and status", ["method", "route", "status"])

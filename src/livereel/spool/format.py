@@ -15,10 +15,15 @@ is a script tag `onLivereelMark` (see `flv.marks`) that tells when, by the wall 
 - `segment` opens a segment that goes on where the one before ended: no tag is missing and none comes twice;
 - `time` stands before a key frame every few seconds, so that wall-clock times need no reading from the start.
 
+Behind the tags of every write there is a check (see `flv.marks`): the sum of what was written since the check before,
+and how far the spool was on disk by then. After a power cut recovery keeps what was on disk and what has the right sum.
+
 Positions are `domain.recordings.SpoolPosition`: segment number from 1 and byte offset, always between two whole tags.
 """
 
 import re
+import uuid
+from functools import cache
 from pathlib import Path
 
 from livereel.domain.errors import SpoolError
@@ -34,8 +39,18 @@ TIME_MARK_SECONDS = 5.0
 #: Where the first tag of a segment stands.
 HEADER_SIZE = len(FLV_HEADER)
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SEGMENT_NAME = re.compile(r"([0-9]{6,})\.flv")
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@cache
+def boot_id() -> str:
+    """Names this run of the operating system. Where that cannot be known every process gets a name of its own."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return uuid.uuid4().hex
 
 
 def task_directory(directory: Path, task_id: str) -> Path:

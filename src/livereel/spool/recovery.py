@@ -1,48 +1,120 @@
-"""After a crash: cut what was half written, so that a spool ends with a whole tag again."""
+"""After a crash: cut what was half written, so that a spool ends with a whole tag again.
+
+A process that was killed leaves whole what the kernel took: all whole tags stay. After a power cut any of the bytes
+that were not on disk yet may be missing, in any order, and nothing but their sum tells: then what was written last is
+kept only as far as the checks (see `flv.marks`) say that it is what was written.
+"""
 
 import os
 import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from livereel.domain.errors import SpoolError
-from livereel.domain.media import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO
 from livereel.domain.recordings import SpoolPosition
-from livereel.flv.codecs import is_sequence_header
-from livereel.flv.tags import TAG_HEADER_SIZE, TAG_OVERHEAD
-from livereel.spool.format import HEADER_SIZE, segment_path, segments, task_directory
+from livereel.spool.format import HEADER_SIZE, boot_id, segment_path, segments, task_directory
+from livereel.spool.walk import Checked, Walked, is_right, walk
 
 log = structlog.get_logger()
 
-_KINDS = frozenset((TAG_AUDIO, TAG_VIDEO, TAG_SCRIPT))
-_TRAILER_SIZE = TAG_OVERHEAD - TAG_HEADER_SIZE
-# Enough of a body to tell a sequence header from a frame, FourCC codecs included.
-_PEEK = 8
+
+@dataclass(slots=True)
+class _Segment:
+    number: int
+    path: Path
+    descriptor: int
+    walked: Walked
+    keep: int  # bytes that stay
 
 
-def recover(directory: Path, task_id: str) -> SpoolPosition | None:
-    """Cut every segment of a task after its last whole tag and say where the spool ends.
+def recover(directory: Path, task_id: str, boot: str | None = None) -> SpoolPosition | None:
+    """Cut a task's spool where it is not what was written any more and say where it ends.
 
-    Nobody may be writing the spool. Segments before the last are whole after a killed process, but need not be after a
-    power cut, so all are walked. A segment without a whole tag is removed. None: there is no audio or video in the
-    spool. Doing it again changes nothing. Raises SpoolError when the files cannot be read or cut.
+    Nobody may be writing the spool. A segment of which nothing is left is removed. None: there is no audio or video in
+    the spool. `boot` is `format.boot_id`. Doing it again changes nothing, also after it was killed half way. Raises
+    SpoolError when the files cannot be read or cut.
     """
     task_dir = task_directory(directory, task_id)
-    end: SpoolPosition | None = None
-    media = False
     try:
-        for segment in segments(task_dir):
-            path = segment_path(task_dir, segment)
-            whole, has_media = _cut(path)
-            if whole <= HEADER_SIZE:
-                path.unlink()
-                continue
-            end = SpoolPosition(segment, whole)
-            media = media or has_media
+        with ExitStack() as stack:
+            found = [_open(task_dir, number, stack) for number in segments(task_dir)]
+            # All whole tags stay if the kernel that took them still runs; what older kernels left was cut when the
+            # first process that wrote under this one began.
+            if (boot or boot_id()) != next((one.walked.boot for one in reversed(found) if one.walked.boot), ""):
+                _keep_what_is_right(found)
+            # From the end, since it is by the bytes behind it that a place to cut is known.
+            for segment in reversed(found):
+                _cut(segment)
     except OSError as error:
         raise SpoolError(f"spool {task_dir} cannot be recovered: {error}") from error
-    return end if media else None
+    kept = [segment for segment in found if segment.keep]
+    media = any(segment.walked.media is not None and segment.walked.media <= segment.keep for segment in kept)
+    return SpoolPosition(kept[-1].number, kept[-1].keep) if media else None
+
+
+def _open(task_dir: Path, number: int, stack: ExitStack) -> _Segment:
+    path = segment_path(task_dir, number)
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    walked = walk(descriptor)
+    return _Segment(number, path, descriptor, walked, walked.whole if walked.whole > HEADER_SIZE else 0)
+
+
+def _keep_what_is_right(found: list[_Segment]) -> None:
+    certain = _on_disk_for_certain(found)
+    before: _Segment | None = None
+    for index, segment in enumerate(found):
+        if segment.walked.boot and segment.number >= certain.segment:
+            good = certain.offset if segment.number == certain.segment else 0
+            right = _right_until(segment, before, good)
+            if right < segment.walked.size:
+                segment.keep = min(right, segment.keep)
+                # What was written after it is not a continuation of anything.
+                for later in found[index + 1 :]:
+                    later.keep = 0
+                return
+        before = segment
+
+
+def _on_disk_for_certain(found: list[_Segment]) -> SpoolPosition:
+    """What the newest check that is right says."""
+    for segment in reversed(found):
+        for checked in reversed(segment.walked.checks):
+            if is_right(segment.descriptor, checked):
+                return SpoolPosition(checked.check.segment, checked.check.offset)
+    return SpoolPosition(0, 0)
+
+
+def _right_until(segment: _Segment, before: _Segment | None, good: int) -> int:
+    """Offset up to which a segment is what was written; `good` of it is on disk for certain."""
+    if segment.walked.whole < good:
+        return segment.walked.size  # a disk that lost what it had: no reason to drop what follows
+    expected = _sum_at_end(before) if before is not None and before.number == segment.number - 1 else None
+    for checked in segment.walked.checks:
+        if checked.end > good:
+            if expected not in (None, checked.check.before) or not is_right(segment.descriptor, checked):
+                return checked.start
+            good = checked.end
+        expected = checked.check.sum
+    return good
+
+
+def _sum_at_end(segment: _Segment) -> int:
+    last: Checked | None = segment.walked.checks[-1] if segment.walked.checks else None
+    return last.check.sum if last is not None and last.end == segment.walked.size else 0
+
+
+def _cut(segment: _Segment) -> None:
+    if not segment.keep:
+        segment.path.unlink()
+    elif segment.keep < segment.walked.size:
+        before = os.fstat(segment.descriptor)
+        os.ftruncate(segment.descriptor, segment.keep)
+        os.utime(segment.descriptor, ns=(before.st_atime_ns, before.st_mtime_ns))
+        log.info("spool_cut", path=str(segment.path), size=segment.walked.size, whole=segment.keep)
 
 
 def remove(directory: Path, task_id: str) -> None:
@@ -76,44 +148,3 @@ def last_written_at(directory: Path, task_id: str) -> float | None:
     task_dir = task_directory(directory, task_id)
     present = segments(task_dir)
     return segment_path(task_dir, present[-1]).stat().st_mtime if present else None
-
-
-def _cut(path: Path) -> tuple[int, bool]:
-    fd = os.open(path, os.O_RDWR)
-    try:
-        before = os.fstat(fd)
-        size = before.st_size
-        whole, media = _walk(fd, 0)
-        if whole < size:
-            os.ftruncate(fd, whole)
-            os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
-            log.info("spool_cut", path=str(path), size=size, whole=whole)
-        return whole, media
-    finally:
-        os.close(fd)
-
-
-def last_whole_tag(fd: int, start: int) -> int:
-    """Offset behind the last whole tag of a segment, walking from `start`: 0 or a place between two tags."""
-    return _walk(fd, start)[0]
-
-
-def _walk(fd: int, start: int) -> tuple[int, bool]:
-    """(offset behind the last whole tag, whether audio or video frames were passed)."""
-    position, media = start, False
-    if position < HEADER_SIZE:
-        head = os.pread(fd, HEADER_SIZE, 0)
-        if len(head) < HEADER_SIZE or not head.startswith(b"FLV"):
-            return 0, False
-        position = HEADER_SIZE
-    while True:
-        head = os.pread(fd, TAG_HEADER_SIZE + _PEEK, position)
-        if len(head) < TAG_HEADER_SIZE or head[0] not in _KINDS or head[8:11] != b"\0\0\0":
-            return position, media
-        size = int.from_bytes(head[1:4])
-        trailer = os.pread(fd, _TRAILER_SIZE, position + TAG_HEADER_SIZE + size)
-        if len(trailer) < _TRAILER_SIZE or int.from_bytes(trailer) != TAG_HEADER_SIZE + size:
-            return position, media
-        if not media and head[0] != TAG_SCRIPT and size:
-            media = not is_sequence_header(head[0], head[TAG_HEADER_SIZE : TAG_HEADER_SIZE + size])
-        position += TAG_OVERHEAD + size

@@ -19,7 +19,7 @@ from livereel.control.recording import Recording
 from livereel.control.recovery import recover
 from livereel.domain.keys import StreamKey
 from livereel.rtmp.url import PublishTarget
-from livereel.spool.writer import SpoolPool
+from livereel.spool.pool import SpoolPool
 from livereel.storage.buckets import LocalStores
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream

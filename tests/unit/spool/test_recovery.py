@@ -115,7 +115,7 @@ def test_remove(tmp_path: Path) -> None:
 
 WRITE_FOREVER = """
 import asyncio, pathlib, sys
-from livereel.spool.writer import SpoolPool
+from livereel.spool.pool import SpoolPool
 from tests.unit.media import HEADERS, NOW, gop
 
 async def main():
