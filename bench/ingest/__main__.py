@@ -37,6 +37,8 @@ class Result:
     streams: int
     worst_lag_ms: float
     long_slices: float | None
+    loop_delay_ms: float | None
+    fsync_ms: float | None
 
 
 def run(server: Server, pusher: Path, script: Script, streams: int, directory: Path) -> Result:
@@ -74,6 +76,8 @@ def run(server: Server, pusher: Path, script: Script, streams: int, directory: P
         streams=streams,
         worst_lag_ms=pushed["worst_lag_ms"],
         long_slices=_long_slices(running.report),
+        loop_delay_ms=_number(running.report, "loop_delay_ms"),
+        fsync_ms=_number(running.report, "fsync_ms"),
     )
 
 
@@ -85,6 +89,11 @@ def _long_slices(report: dict[str, object]) -> float | None:
     return 1000 * (1 - slices["0.01"] / slices["+Inf"])
 
 
+def _number(report: dict[str, object], name: str) -> float | None:
+    value = report.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.ingest", description=__doc__.partition("\n")[0])
     parser.add_argument("--streams", default="50,200", help="how many at once, e.g. 50,200")
@@ -93,10 +102,17 @@ def main() -> int:
     parser.add_argument("--chunk", type=int, default=4096, help="RTMP chunk size of the senders")
     parser.add_argument("--directory", type=Path, help="where to record (default: a temporary directory)")
     parser.add_argument("--variants", action="store_true", help="compare ways of reading instead of servers")
+    parser.add_argument(
+        "--fsync-interval", help="compare intervals of the spool's fsync instead of servers, e.g. off,1,0.2"
+    )
     options = parser.parse_args()
     servers: dict[str, Server] = {"nginx-rtmp": nginx, "livereel": livereel}
     if options.variants:
         servers = {name: partial(_variant, arguments) for name, arguments in VARIANTS.items()}
+
+    if options.fsync_interval:
+        intervals = options.fsync_interval.split(",")
+        servers = {f"fsync {interval}": partial(_variant, ("--fsync-interval", interval)) for interval in intervals}
 
     with tempfile.TemporaryDirectory(prefix="livereel-bench-", dir=options.directory) as temporary:
         work = Path(temporary)
@@ -134,6 +150,7 @@ def _print(streams: int, results: dict[str, list[Result]]) -> None:
     print(f"\n{streams} streams, medians of {len(next(iter(results.values())))}")
     print(
         f"{'':20}{'CPU ms / stream s':>20}{'KB / stream':>14}{'complete':>12}{'worst lag ms':>14}{'>10 ms of 1000':>16}"
+        f"{'loop p99 ms':>13}{'fsync ms':>10}"
     )
     medians = {name: statistics.median(result.cpu_ms for result in runs) for name, runs in results.items()}
     for name, runs in results.items():
@@ -142,10 +159,19 @@ def _print(streams: int, results: dict[str, list[Result]]) -> None:
         lag = max(result.worst_lag_ms for result in runs)
         held = [result.long_slices for result in runs if result.long_slices is not None]
         slices = f"{max(held):.1f}" if held else "-"
-        print(f"{name:20}{medians[name]:>20.3f}{kilobytes:>14.1f}{complete:>12}{lag:>14.1f}{slices:>16}")
+        delay, fsync = (_median(runs, of) for of in ("loop_delay_ms", "fsync_ms"))
+        print(
+            f"{name:20}{medians[name]:>20.3f}{kilobytes:>14.1f}{complete:>12}{lag:>14.1f}{slices:>16}"
+            f"{delay:>13}{fsync:>10}"
+        )
     if {"livereel", "nginx-rtmp"} <= medians.keys():
         print(f"livereel / nginx-rtmp: {medians['livereel'] / medians['nginx-rtmp']:.2f}")
     sys.stdout.flush()
+
+
+def _median(runs: list[Result], of: str) -> str:
+    values = [value for run in runs if (value := getattr(run, of)) is not None]
+    return f"{statistics.median(values):.1f}" if values else "-"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """livereel's ingest and spool alone in a process: every publisher is admitted and recorded.
 
     python -m bench.ingest.server --directory DIR [--port 0] [--sweep 0.5] [--low-water 262144] [--no-record]
+        [--fsync-interval 1.0|off]
 
 Prints the port when it listens; on SIGTERM it stops in order and prints one line of JSON.
 """
@@ -21,10 +22,12 @@ from livereel.observe import logging, metrics
 from livereel.observe.clock import SystemClock
 from livereel.rtmp import demuxer
 from livereel.rtmp.url import PublishTarget
-from livereel.spool.pool import SpoolPool
+from livereel.spool.pool import FSYNC_INTERVAL, SpoolPool
 from livereel.spool.writer import SpoolWriter
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
+
+LOOK_EVERY = 0.02  # seconds between two looks at how late the loop is
 
 
 class RecordAll:
@@ -63,11 +66,13 @@ async def main() -> None:
     parser.add_argument("--low-water", type=int, default=IngestConfig().low_water)
     parser.add_argument("--window", type=int, default=IngestConfig().window)
     parser.add_argument("--no-record", action="store_true")
+    parser.add_argument("--fsync-interval", default=str(FSYNC_INTERVAL), help="seconds, or off")
     options = parser.parse_args()
 
     logging.configure("warning")
     clock = SystemClock()
-    pool = SpoolPool(options.directory)
+    interval = None if options.fsync_interval == "off" else float(options.fsync_interval)
+    pool = SpoolPool(options.directory, fsync_interval=interval)
     admission = RecordAll(pool, clock, not options.no_record)
     config = IngestConfig(sweep_interval=options.sweep, low_water=options.low_water, window=options.window)
     server = IngestServer(
@@ -78,11 +83,38 @@ async def main() -> None:
     gc.freeze()
     await server.start()
     print(server.port, flush=True)
+    delays: list[float] = []
+    watch = asyncio.create_task(_watch_loop(delays))
     await stopped.wait()
+    watch.cancel()
     await server.stop()
     await pool.close()
-    json.dump({"demuxer": demuxer.build(), "failures": admission.failures, "slices": _slices()}, sys.stdout)
+    report = {
+        "demuxer": demuxer.build(),
+        "failures": admission.failures,
+        "slices": _slices(),
+        "loop_delay_ms": 1000 * sorted(delays)[len(delays) * 99 // 100],
+        "fsync_ms": _mean_fsync(),
+    }
+    json.dump(report, sys.stdout)
     print(flush=True)
+
+
+async def _watch_loop(delays: list[float]) -> None:
+    """Note how late the loop comes back to somebody who waits for a time."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOK_EVERY
+        await asyncio.sleep(LOOK_EVERY)
+        delays.append(loop.time() - due)
+
+
+def _mean_fsync() -> float:
+    """Milliseconds that bringing one spool to the disk took."""
+    samples = {
+        sample.name.rpartition("_")[2]: sample.value for sample in metrics.spool_fsync_seconds.collect()[0].samples
+    }
+    return 1000 * samples["sum"] / samples["count"] if samples["count"] else 0.0
 
 
 def _slices() -> dict[str, float]:
