@@ -29,6 +29,7 @@ from livereel.domain.tenancy import (
     User,
 )
 from livereel.domain.uploads import Upload, UploadPart
+from livereel.domain.verification import Verdict
 
 T = TypeVar("T")
 
@@ -227,6 +228,13 @@ class Files(Protocol):
 
     async def get(self, job_id: str) -> RecordFile | None: ...
     async def update(self, file: RecordFile) -> None: ...
+    async def set_verdict(self, job_id: str, verdict: Verdict, now: float) -> bool:
+        """Write down what reading a stored file again gave, and its SHA-256 if that is part of it; nothing else.
+
+        False if there is no such stored file.
+        """
+        ...
+
     async def of_task(self, task_id: str) -> list[RecordFile]:
         """Ordered by format, sequence."""
         ...
@@ -521,8 +529,12 @@ class Catalogue(Protocol):
         """A unit of work that only reads."""
         ...
 
-    def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        """A unit of work that writes; on SQLite it takes the write lock at once (BEGIN IMMEDIATE)."""
+    def write(self, *, durable: bool = True) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A unit of work that writes; on SQLite it takes the write lock at once (BEGIN IMMEDIATE).
+
+        Where `durable` is False it ends without waiting for the disk: a crash may undo it, but never while it keeps a
+        later unit of work of this process. Readers may not see it before such a later one has ended.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -295,6 +295,9 @@ files = Table(
     Column("error", Text),
     Column("deleted_at", Double),
     Column("delete_reason", String),
+    Column("verification", String),
+    Column("damages", JSON(none_as_null=True)),
+    Column("verified_at", Double),
     Index("uq_files_object", "bucket", "object_key", unique=True),
     Index("ix_files_task", "task_id", "format", "sequence"),
     # Listing and counting read one of these two from end to end without touching the table: hence all filter columns.

@@ -8,6 +8,7 @@ from livereel.domain.errors import InvalidParameter
 from livereel.domain.keys import StreamKey
 from livereel.domain.states import FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType, Template
+from livereel.domain.verification import Damage, Verification
 
 ARMED_LIMIT_DEFAULT = 7 * 86_400.0  # seconds an armed START holds unless it says otherwise: a weekly show
 ARMED_LIMIT_MIN, ARMED_LIMIT_MAX = 60.0, 30 * 86_400.0
@@ -116,7 +117,8 @@ class RecordFile:
 
     `job_id` names the file in callbacks. `checkpoint` is the recorder's own state at the file's first tag; with
     `start` it lets a new worker make the same file again. `report` holds counts, gaps and offsets for recording.json.
-    `deleted_at` is when its deletion was decided.
+    `deleted_at` is when its deletion was decided. `verification` is None for a file that nobody was to look at yet;
+    `damages` is what reading it again found wrong, and `verified_at` when that was.
     """
 
     job_id: str
@@ -146,6 +148,9 @@ class RecordFile:
     error: str | None = None
     deleted_at: float | None = None
     delete_reason: DeleteReason | None = None
+    verification: Verification | None = None
+    damages: tuple[Damage, ...] = ()
+    verified_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

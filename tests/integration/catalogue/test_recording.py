@@ -11,6 +11,7 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import EndReason, SpoolPosition
 from livereel.domain.states import ACTIVE_TASK_STATES, OPEN_TASK_STATES, FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType
+from livereel.domain.verification import Damage, DamageReason, Verdict, Verification
 from tests.integration.catalogue.nouns import KEY, NOW, PROJECT, make_file, make_slice, make_task, make_template
 
 
@@ -233,6 +234,9 @@ async def test_files_come_back_as_they_were(catalogue: Catalogue) -> None:
         sha256="0" * 64,
         report={"packets": {"video": 1800}, "gaps": []},
         error="none",
+        verification=Verification.DAMAGED,
+        damages=(Damage(DamageReason.MISSING, "it is not there", "1.ts"), Damage(DamageReason.SIZE, "1 instead of 2")),
+        verified_at=NOW + 99,
     )
     async with catalogue.write() as uow:
         await uow.tasks.add(task)
@@ -246,6 +250,26 @@ async def test_files_come_back_as_they_were(catalogue: Catalogue) -> None:
         assert await uow.files.get("nothing") is None
         assert await uow.files.by_key("rec-a", file.object_key) == stored
         assert await uow.files.by_key("rec-b", file.object_key) is None
+
+
+async def test_a_verdict_is_written_down_and_nothing_else(catalogue: Catalogue) -> None:
+    task = make_task()
+    file = replace(make_file(task), state=FileState.STORED, sha256="0" * 64)
+    growing = make_file(task)
+    bad = Verdict(Verification.DAMAGED, (Damage(DamageReason.MISSING, "it is not there"),))
+    good = Verdict(Verification.VERIFIED, (), "1" * 64)
+    async with catalogue.write() as uow:
+        await uow.tasks.add(task)
+        await uow.files.add(file)
+        await uow.files.add(growing)
+        assert await uow.files.set_verdict(file.job_id, bad, NOW)
+        judged = replace(file, verification=Verification.DAMAGED, damages=bad.damages, verified_at=NOW)
+        assert await uow.files.get(file.job_id) == judged
+        assert await uow.files.set_verdict(file.job_id, good, NOW + 1)
+        judged = replace(file, verification=Verification.VERIFIED, verified_at=NOW + 1, sha256="1" * 64)
+        assert await uow.files.get(file.job_id) == judged
+        assert not await uow.files.set_verdict(growing.job_id, good, NOW)
+        assert not await uow.files.set_verdict("nothing", good, NOW)
 
 
 async def test_two_files_never_share_an_object(catalogue: Catalogue) -> None:

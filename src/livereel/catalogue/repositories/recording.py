@@ -14,6 +14,7 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import DeleteReason, EndReason, RecordFile, Slice, SpoolPosition, Task
 from livereel.domain.states import ACTIVE_TASK_STATES, OPEN_TASK_STATES, OVER_TASK_STATES, FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType
+from livereel.domain.verification import Damage, Verdict, Verification
 
 
 class SqlTasks(Repository):
@@ -96,6 +97,16 @@ class SqlFiles(Repository):
             missing=f"there is no record file {file.job_id}",
             taken=_same_object(file),
         )
+
+    async def set_verdict(self, job_id: str, verdict: Verdict, now: float) -> bool:
+        c = tables.files.c
+        values = {
+            "verification": verdict.verification,
+            "damages": _damage_rows(verdict.damages),
+            "verified_at": now,
+        } | ({"sha256": verdict.sha256} if verdict.sha256 else {})
+        statement = update(tables.files).where(c.job_id == job_id, c.state == FileState.STORED).values(values)
+        return (await self._execute(statement)).rowcount > 0
 
     async def of_task(self, task_id: str) -> list[RecordFile]:
         c = tables.files.c
@@ -299,7 +310,7 @@ def _task(row: Mapping[Any, Any]) -> Task:
 _PLAIN_FILE_COLUMNS = (
     *("job_id", "asset_id", "task_id", "project_id", "sequence", "bucket", "location", "object_key", "started_at"),
     *("checkpoint", "ended_at", "size", "duration", "width", "height", "video_codec", "audio_codec", "sha256"),
-    *("report", "error", "deleted_at"),
+    *("report", "error", "deleted_at", "verified_at"),
 )
 
 
@@ -312,6 +323,8 @@ def _file_row(file: RecordFile) -> dict[str, Any]:
         "format": file.format,
         "state": file.state,
         "delete_reason": file.delete_reason,
+        "verification": file.verification,
+        "damages": _damage_rows(file.damages),
         "start_segment": file.start.segment,
         "start_offset": file.start.offset,
     }
@@ -325,8 +338,14 @@ def _file(row: Mapping[Any, Any]) -> RecordFile:
         state=FileState(row["state"]),
         start=SpoolPosition(row["start_segment"], row["start_offset"]),
         delete_reason=DeleteReason(row["delete_reason"]) if row["delete_reason"] else None,
+        verification=Verification(row["verification"]) if row["verification"] else None,
+        damages=tuple(Damage.from_json(damage) for damage in row["damages"] or ()),
         **{name: row[name] for name in _PLAIN_FILE_COLUMNS},
     )
+
+
+def _damage_rows(damages: Sequence[Damage]) -> list[dict[str, str]] | None:
+    return [damage.to_json() for damage in damages] or None
 
 
 def _key(row: Mapping[Any, Any]) -> StreamKey:
