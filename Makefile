@@ -3,10 +3,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# How long make fuzz looks
+MINUTES ?= 10
 # Extra arguments for pytest, e.g. make test ARGS="-k recorder -x"
 ARGS ?=
 
-.PHONY: help venv demo serve test unit lint format lock bench clean
+.PHONY: help venv demo serve test unit lint format lock fuzz bench clean
 
 help: ## Print these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +47,9 @@ format: venv ## Format the code and apply safe fixes
 lock: ## Renew the locked dependencies (needs uv)
 	UV_PYTHON_DOWNLOADS=never uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header requirements/main.in -o requirements/main.txt
 	UV_PYTHON_DOWNLOADS=never uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -c requirements/main.txt requirements/dev.in -o requirements/dev.txt
+
+fuzz: venv ## Look for inputs that break a parser, for MINUTES (atheris: x86-64 Linux)
+	$(BIN)/python -m tests.fuzz.campaign --minutes $(MINUTES)
 
 bench: venv ## Measure ingest against nginx-rtmp (needs nginx with libnginx-mod-rtmp and a C compiler)
 	$(BIN)/python -m bench.ingest

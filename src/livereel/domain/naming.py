@@ -130,6 +130,7 @@ def without_collision(object_key: str, job_id: str) -> str:
 def index_key(key: StreamKey, target: str, *, started_at: float, ended_at: float) -> str:
     """The object key of a `record/indexes` playlist: `target` expanded, with `.m3u8` at its end; raises InvalidName."""
     _check_variables(target, INDEX_VARIABLES)
+    check_object_key(_VARIABLE.sub("x", target))
     variables = {
         "publish_domain": key.domain,
         "app": key.app,
