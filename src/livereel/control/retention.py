@@ -148,14 +148,19 @@ class Retention:
             async with self._catalogue.write() as uow:
                 plans = await uow.plan_tasks.delete_over(now - PLAN_LIST_MAX_AGE, limit=_PAGE)
 
+    async def look(self) -> None:
+        """Do what is due, unless the clock is in doubt."""
+        if not self._clock_is_sound():
+            return
+        await self.sweep()
+        if self._clock.monotonic() >= self._forget_at:
+            self._forget_at = self._clock.monotonic() + FORGET_EVERY
+            await self.forget()
+
     async def _run(self) -> None:
         while True:
             try:
-                if self._clock_is_sound():
-                    await self.sweep()
-                    if self._clock.monotonic() >= self._forget_at:
-                        self._forget_at = self._clock.monotonic() + FORGET_EVERY
-                        await self.forget()
+                await self.look()
             except Exception:
                 log.exception("retention_failed")
             await asyncio.sleep(LOOK_EVERY)
