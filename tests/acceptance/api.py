@@ -121,7 +121,7 @@ class Sdk:
     def start(self, stream: str, **names: str) -> Any:
         return self.control("START", stream, **names)
 
-    def start_when_live(self, stream: str, timeout: float = 10.0, **names: str) -> Any:
+    def start_when_live(self, stream: str, timeout: float = 60.0, **names: str) -> Any:
         """START as soon as the stream is there; for tests that are not about waiting for the notification."""
         deadline = time.monotonic() + timeout
         while True:
@@ -140,7 +140,7 @@ class Sdk:
         request = ListRecordContentsRequest(publish_domain=domain, stream=stream, start_time=since, limit=100)
         return list(self.client.list_record_contents(request).record_contents)
 
-    def wait_contents(self, stream: str, count: int = 3, timeout: float = 20.0, domain: str = DOMAIN) -> list[Any]:
+    def wait_contents(self, stream: str, count: int = 3, timeout: float = 60.0, domain: str = DOMAIN) -> list[Any]:
         """The files of the stream as soon as there are `count`."""
         deadline = time.monotonic() + timeout
         while len(found := self.contents(stream, domain)) < count:
@@ -184,7 +184,7 @@ class Bare:
 
 def send(address: str, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Answer:
     """One HTTP request just as given."""
-    connection = http.client.HTTPConnection(address, timeout=20)
+    connection = http.client.HTTPConnection(address, timeout=60)
     try:
         connection.request(method, target, body, headers)
         reply = connection.getresponse()

@@ -8,6 +8,7 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from tests.acceptance.tools import aac_encoder, nginx, nginx_rtmp_module
+from tests.ports import listening
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 FRAME_RATE = 30
@@ -22,7 +23,7 @@ class Encoder:
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 
-    def wait(self, timeout: float = 60.0) -> int:
+    def wait(self, timeout: float = 90.0) -> int:
         """The exit status, when it ends by itself."""
         return self._process.wait(timeout)
 
@@ -40,7 +41,7 @@ class Encoder:
         if self.running:
             self._process.send_signal(signal.SIGINT)
             try:
-                self._process.wait(5)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill()
 
@@ -102,5 +103,7 @@ class NginxRelay(Encoder):
             f"  application live {{ live on; push {target}; }} }} }}\n"
         )
         super().__init__([program, "-p", str(directory), "-c", str(config)], directory / "output")
-        time.sleep(0.5)
-        assert self.running, self.output
+        deadline = time.monotonic() + 60
+        while not listening(port):
+            assert self.running and time.monotonic() < deadline, self.output
+            time.sleep(0.05)

@@ -41,7 +41,7 @@ class Receiver:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    def wait(self, event: str, stream: str, timeout: float = 10.0) -> Message:
+    def wait(self, event: str, stream: str, timeout: float = 60.0) -> Message:
         """The first message about `event` of `stream`."""
         with self._arrived:
             found: Message | None = None
@@ -64,7 +64,7 @@ class Receiver:
         """Stop listening."""
         self._http.shutdown()
         self._http.server_close()
-        self._thread.join(5)
+        self._thread.join(30)
 
 
 def event_of(message: Message) -> str:

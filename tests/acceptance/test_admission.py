@@ -12,7 +12,7 @@ from tests.acceptance.server import LiveServer
 
 def test_unknown_domain_is_refused(server: LiveServer, ffmpeg_push: Push, stream: str) -> None:
     encoder = ffmpeg_push(server.push_url(stream, domain="nobody.example.com"))
-    assert encoder.wait(15) != 0
+    assert encoder.wait(60) != 0
     assert "unknown ingest domain nobody.example.com" in encoder.output
 
 
@@ -21,7 +21,7 @@ def test_switched_off_domain_is_refused_until_it_is_on(server: LiveServer, ffmpe
     sdk.create_domain(domain)
     switch(sdk.client, domain, "off")
     encoder = ffmpeg_push(server.push_url(stream, domain=domain))
-    assert encoder.wait(15) != 0
+    assert encoder.wait(60) != 0
     assert "switched off" in encoder.output
 
     switch(sdk.client, domain, "on")
@@ -34,7 +34,7 @@ def test_switched_off_domain_is_refused_until_it_is_on(server: LiveServer, ffmpe
 @pytest.mark.parametrize("name", ["..%2f..%2fetc", ".hidden", "{stream}"])
 def test_names_outside_the_grammar_are_refused(server: LiveServer, ffmpeg_push: Push, name: str) -> None:
     encoder = ffmpeg_push(server.push_url(name))
-    assert encoder.wait(15) != 0
+    assert encoder.wait(60) != 0
     assert "stream" in encoder.output
 
 
@@ -47,7 +47,7 @@ def test_second_publisher_is_refused_and_the_first_goes_on(
     sdk.start_when_live(stream)
 
     second = ffmpeg_push(server.push_url(stream))
-    assert second.wait(15) != 0
+    assert second.wait(60) != 0
     assert "is being pushed already" in second.output
 
     time.sleep(1)
@@ -59,7 +59,7 @@ def test_second_publisher_is_refused_and_the_first_goes_on(
 
     first.stop()  # now the name is free again
     third = ffmpeg_push(server.push_url(stream), 2)
-    assert third.wait(15) == 0, third.output
+    assert third.wait(60) == 0, third.output
 
 
 def switch(client: object, domain: str, status: str) -> None:

@@ -12,6 +12,7 @@ from tests.acceptance.api import ALL_FORMATS, BUCKET, Sdk
 from tests.acceptance.conftest import Push
 from tests.acceptance.receiver import Message, Receiver, event_of, expected_body_sign, expected_callback_sign
 from tests.acceptance.server import LiveServer, wait_until
+from tests.acceptance.test_record_on_command import LATE
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 EVENTS = ["RECORD_START", "RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE", "RECORD_OVER", "RECORD_FAILED"]
@@ -44,7 +45,7 @@ def check_story(messages: list[Message]) -> None:
 
 
 def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return bytes(answer.read())
 
 
@@ -63,7 +64,7 @@ def test_a_recording_on_command_tells_its_story(
     time.sleep(4)
     sdk.stop(stream, domain=domain)
     lasted = time.time() - started_at
-    receiver.wait("RECORD_OVER", stream, 20)
+    receiver.wait("RECORD_OVER", stream, 60)
 
     messages = receiver.of(stream)
     check_story(messages)
@@ -78,7 +79,7 @@ def test_a_recording_on_command_tells_its_story(
         assert (message["obs_bucket"], message["obs_location"]) == (BUCKET, "cn-north-4")
         assert message["obs_object"] == item.obs_addr.object
         assert message["record_duration"] == item.duration
-        assert abs(message["record_duration"] - lasted) <= 3
+        assert 4 - LATE - 1 <= message["record_duration"] <= lasted + 2
         assert (message["width"], message["height"]) == (640, 360)
         assert len(message["asset_id"]) == 32
         assert message["start_time"] < message["end_time"]
@@ -99,7 +100,7 @@ def test_a_recording_on_command_tells_its_story(
     assert [line["state"] for line in log] == ["delivered"]
     again = server.bare().call("POST", f"/v1/{{project}}/livereel/messages/{log[0]['id']}/replay")
     assert again.status == 200
-    wait_until(lambda: len(receiver.of(stream)) > len(messages), 10, "the replayed message")
+    wait_until(lambda: len(receiver.of(stream)) > len(messages), 60, "the replayed message")
     replayed = receiver.of(stream)[-1]
     assert event_of(replayed) == "RECORD_OVER"
     assert replayed["_headers"]["Livereel-Message-Id"] == str(log[0]["id"])
@@ -118,9 +119,9 @@ def test_a_killed_server_tells_every_file_once(
     receiver.wait("RECORD_NEW_FILE_START", stream)
     time.sleep(2)
     own_server.kill()
-    encoder.wait(15)
+    encoder.wait(60)
     own_server.start()
-    receiver.wait("RECORD_OVER", stream, 30)
+    receiver.wait("RECORD_OVER", stream, 60)
     # What was under way when the server died is sent again, with the same id.
     told: dict[str, Message] = {}
     for message in receiver.of(stream):
@@ -141,7 +142,7 @@ def test_a_recording_without_a_subscription_tells_nothing(
     sdk.start_when_live(stream, domain=domain)
     time.sleep(1.5)
     sdk.stop(stream, domain=domain)
-    receiver.wait("RECORD_FILE_COMPLETE", stream, 20)
+    receiver.wait("RECORD_FILE_COMPLETE", stream, 60)
     time.sleep(1)
     assert [event_of(message) for message in receiver.of(stream)] == ["RECORD_FILE_COMPLETE"]
     assert "auth_sign" not in receiver.of(stream)[0]

@@ -36,7 +36,7 @@ def test_cycle_cuts_on_key_frames_and_loses_nothing(
     encoder = ffmpeg_push(server.push_url(stream), 130, 2, speed=20)
     assert encoder.wait(60) == 0, encoder.output
 
-    contents = sdk.wait_contents(stream, 9, timeout=30)
+    contents = sdk.wait_contents(stream, 9)
     for record_format in ("flv", "mp4", "hls"):
         paths = [server.bucket / c.obs_addr.object for c in contents if c.record_format == record_format]
         # Footage faster than time says little about wall time, which names begin with: go by the numbers of the files.

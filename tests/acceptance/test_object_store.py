@@ -61,7 +61,7 @@ def test_recordings_in_an_object_store(
     sdk.create_template(stream)
     ffmpeg_push(server.push_url(stream))
     sdk.start_when_live(stream)
-    wait_until(lambda: any(".ts" in key for key in stored_keys(server)), 15, "a slice in the store")
+    wait_until(lambda: any(".ts" in key for key in stored_keys(server)), 60, "a slice in the store")
     sdk.stop(stream)
     contents = sdk.wait_contents(stream)
 
@@ -81,7 +81,7 @@ def test_recordings_in_an_object_store(
     store = ObjectStore("there", config(seaweed, "tenant"))
     assert asyncio.run(whole(store, mp4.obs_addr.object)) == data
     manifest = f"{mp4.obs_addr.object.rpartition('/')[0]}/recording.json"
-    wait_until(lambda: asyncio.run(store.stat(manifest)) is not None, 10, manifest)
+    wait_until(lambda: asyncio.run(store.stat(manifest)) is not None, 60, manifest)
     assert json.loads(asyncio.run(whole(store, manifest)))["state"] == "completed"
     assert not server.bucket.exists()
     assert seaweed.unfinished_uploads(STORE_BUCKET) == []
@@ -101,17 +101,17 @@ def test_a_store_that_is_down_at_the_end(
     ffmpeg_push(server.push_url(stream))
     sdk.start_when_live(stream)
     work = server.data_dir / "work"
-    wait_until(lambda: any(path.is_file() and path.stat().st_size > 100_000 for path in work.rglob("*")), 15, "a file")
+    wait_until(lambda: any(path.is_file() and path.stat().st_size > 100_000 for path in work.rglob("*")), 60, "a file")
     seaweed.kill()
     sdk.stop(stream)
-    wait_until(lambda: any(event["event"] == "store_failed" for event in server.events()), 30, "an attempt")
+    wait_until(lambda: any(event["event"] == "store_failed" for event in server.events()), 60, "an attempt")
     if end == "killed":
         server.kill()
     else:
         server.stop()
     server.start()
     seaweed.start()
-    [item] = server.sdk().wait_contents(stream, 1, timeout=60)
+    [item] = server.sdk().wait_contents(stream, 1)
     check_piece_of(downloaded(item.download_url, tmp_path / "fetched"), footage(60))
 
 

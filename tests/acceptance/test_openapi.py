@@ -42,7 +42,7 @@ REGION = "cn-north-4"
 NOBODY = "http://127.0.0.1:9/"  # where nobody listens
 ROOT = "/v1/{project}"
 LOGIN = "/v3/auth/tokens"
-TIMEOUT = 15.0  # seconds; START waits 10 s for a key frame
+TIMEOUT = 60.0  # seconds; START waits 10 s for a key frame
 
 CHECKS = [
     not_a_server_error,
@@ -134,7 +134,7 @@ def live(described: LiveServer, footage: Footage, tmp_path_factory: pytest.TempP
         return int(answer.json["total_num"])
 
     try:
-        wait_until(pushed, 20, "the stream")
+        wait_until(pushed, 60, "the stream")
         yield
     finally:
         encoder.stop()

@@ -6,8 +6,9 @@ from pathlib import Path
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.encoders import Encoder, NginxRelay, gstreamer_command
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
-from tests.acceptance.server import LiveServer, free_port
+from tests.acceptance.server import LiveServer
 from tests.acceptance.tools import needs
+from tests.ports import free_port
 
 
 def test_gstreamer_rtmp2sink(server: LiveServer, stream: str, tmp_path: Path) -> None:
@@ -15,7 +16,7 @@ def test_gstreamer_rtmp2sink(server: LiveServer, stream: str, tmp_path: Path) ->
     sdk = server.sdk()
     sdk.create_template(stream, record_type="CONTINUOUS_RECORD")
     encoder = Encoder(gstreamer_command(server.push_url(stream), 5), tmp_path / "gst.log")
-    assert encoder.wait(30) == 0, encoder.output
+    assert encoder.wait(60) == 0, encoder.output
 
     files = [MediaFile(server.bucket / item.obs_addr.object) for item in sdk.wait_contents(stream)]
     for file in files:

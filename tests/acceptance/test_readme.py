@@ -3,13 +3,12 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import Push
-from tests.acceptance.server import LIVEREEL, LiveServer
+from tests.acceptance.server import LIVEREEL, LiveServer, wait_until
 from tests.acceptance.tools import ROOT
 
 GUIDES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -70,6 +69,14 @@ def test_links_lead_somewhere(guide: Path) -> None:
     assert not missing, f"{guide.name} links to what is not there: {missing}"
 
 
+WAIT_FOR_FILES = """
+listed = ListRecordContentsRequest(start_time="2026-01-01T00:00:00Z")
+until = time.monotonic() + 60
+while live.list_record_contents(listed).total < 3 and time.monotonic() < until:
+    time.sleep(0.2)
+"""
+
+
 def test_the_sdk_sample_records(own_server: LiveServer, ffmpeg_push: Push, tmp_path: Path) -> None:
     """The README's program with nothing changed but the printed values and the pause."""
     [sample] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -82,15 +89,15 @@ def test_the_sdk_sample_records(own_server: LiveServer, ffmpeg_push: Push, tmp_p
         ("http://SERVER:8280", own_server.endpoint),
         ("\n...\n", "\nimport time; time.sleep(3)\n"),
         # The last line lists what is stored; files are there a moment after STOP.
-        ("print(live.list", "time.sleep(3)\nprint(live.list"),
+        ("print(live.list", f"{WAIT_FOR_FILES}print(live.list"),
     ):
         assert placeholder in sample
         sample = sample.replace(placeholder, value)
     program = tmp_path / "sample.py"
     program.write_text(sample)
     ffmpeg_push(own_server.push_url("mystream", domain="publish.livereel.internal"))
-    time.sleep(3)
-    done = subprocess.run([sys.executable, str(program)], check=False, capture_output=True, text=True, timeout=60)
+    wait_until(lambda: any(event["event"] == "publish" for event in own_server.events()), 60, "the push")
+    done = subprocess.run([sys.executable, str(program)], check=False, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     for suffix in (".flv", ".mp4", ".m3u8"):
         assert suffix in done.stdout

@@ -24,6 +24,7 @@ from tests.acceptance.server import LiveServer, manifest_beside
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 REQUEST_ID = re.compile(rf"{UUID}-\d{{10,13}}-\S+")
 FORMATS = {"hls", "flv", "mp4"}
+LATE = 2.0  # seconds by which an encoder on a busy machine may be behind
 
 
 def test_push_start_stop_and_files_in_three_formats(
@@ -38,9 +39,10 @@ def test_push_start_stop_and_files_in_three_formats(
     encoder = ffmpeg_push(server.push_url(stream), 60)
     check_notification(receiver.wait("PUBLISH", stream), stream)
 
-    time.sleep(1.5)  # the recording is to begin in the middle of the push, with the last key frame
+    time.sleep(2.5)  # the recording is to begin in the middle of the push, with the last key frame
     started_at = time.time()
     reply = sdk.start(stream)
+    begun_at = time.time()
     assert reply.status_code == 200
     assert not reply.raw_content
     assert REQUEST_ID.fullmatch(reply.x_request_id), reply.x_request_id
@@ -48,8 +50,10 @@ def test_push_start_stop_and_files_in_three_formats(
     check_refused(sdk, "START", stream, 400, "LIVE.100011022")  # it is recording
 
     time.sleep(5)
+    stopping_at = time.time()
     reply = sdk.stop(stream)
     stopped_at = time.time()
+    least, most = stopping_at - begun_at, stopped_at - started_at  # seconds between the two commands
     assert reply.status_code == 200
     assert not reply.raw_content
     assert REQUEST_ID.fullmatch(reply.x_request_id), reply.x_request_id
@@ -58,7 +62,7 @@ def test_push_start_stop_and_files_in_three_formats(
     check_refused(sdk, "STOP", stream, 404, "LIVE.100011001")  # nothing is recording
 
     contents = sdk.wait_contents(stream)
-    check_listing(contents, stream, started_at, stopped_at)
+    check_listing(contents, stream, started_at, least, most)
     files = {item.record_format: MediaFile(server.bucket / item.obs_addr.object) for item in contents}
     for file in files.values():
         file.check_whole()
@@ -67,7 +71,7 @@ def test_push_start_stop_and_files_in_three_formats(
     check_same_content(list(files.values()))
     # It begins with the key frame before START and ends with STOP, give or take what was on its way.
     assert first >= 30
-    assert stopped_at - started_at - 0.5 <= (last - first + 1) / 30 <= stopped_at - started_at + 2.0
+    assert least - LATE <= (last - first + 1) / 30 <= most + 2.0
     check_playlist(files["hls"].path)
     check_manifest(server.bucket, contents)
 
@@ -141,7 +145,7 @@ def check_notification(message: dict[str, Any], stream: str) -> None:
     assert message["_content_type"].startswith("application/json")
 
 
-def check_listing(contents: list[Any], stream: str, started_at: float, stopped_at: float) -> None:
+def check_listing(contents: list[Any], stream: str, started_at: float, least: float, most: float) -> None:
     assert {item.record_format for item in contents} == FORMATS
     day = datetime.fromtimestamp(started_at, UTC).strftime("%Y%m")
     for item in contents:
@@ -149,7 +153,7 @@ def check_listing(contents: list[Any], stream: str, started_at: float, stopped_a
         assert (item.record_type, item.obs_addr.bucket) == ("COMMAND_RECORD", BUCKET)
         prefix = f"archive/Record/{DOMAIN}/live/COMMAND_RECORD/{item.record_format.upper()}/{stream}_{day}"
         assert item.obs_addr.object.startswith(prefix), item.obs_addr.object
-        assert abs(item.duration - (stopped_at - started_at)) <= 2
+        assert least - LATE - 1 <= item.duration <= most + 2
 
 
 def check_playlist(playlist: Path) -> None:
@@ -190,7 +194,7 @@ def check_manifest(bucket: Path, contents: list[Any]) -> None:
 
 def fetch(url: str, **headers: str) -> tuple[int, Any, bytes]:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         with error:

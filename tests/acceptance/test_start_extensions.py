@@ -6,7 +6,9 @@ from typing import Any
 from tests.acceptance.api import ANOTHER_SECOND, DOMAIN
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
-from tests.acceptance.server import LiveServer
+from tests.acceptance.server import LiveServer, wait_until
+from tests.acceptance.test_plans_and_indexes import is_live
+from tests.acceptance.test_record_on_command import LATE
 
 
 def start(server: LiveServer, stream: str, **extension: Any) -> int:
@@ -55,12 +57,16 @@ def test_pre_roll_holds_what_came_before_start(
     }
     assert server.bare().call("POST", "/v1/{project}/record/rules", body=template).status == 201
     ffmpeg_push(server.push_url(stream))
-    time.sleep(8)
+    wait_until(lambda: is_live(server, stream), 60, "the push")
+    time.sleep(7)
+    began = time.monotonic()
     sdk.start_when_live(stream)
     time.sleep(2)
     sdk.stop(stream)
+    took = time.monotonic() - began
     files = [MediaFile(server.bucket / item.obs_addr.object) for item in sdk.wait_contents(stream)]
     check_piece_of(next(file for file in files if file.path.suffix == ".flv"), footage(60))
     check_same_content(files)
     for file in files:
-        assert 5.5 < file.seconds < 8.5  # 4 s before START, up to a group of pictures more, 2 s after it
+        # 4 s before START, up to a group of pictures more, 2 s after it, and what the commands took.
+        assert 5.5 - LATE < file.seconds < 8.5 + took - 2

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from typing import Any
 
 import pytest
@@ -45,14 +46,19 @@ def publisher(server: LiveServer, stream: str) -> RtmpPublisher:
     return RtmpPublisher("127.0.0.1", server.rtmp_port, "live", stream, tc_url=f"rtmp://{BACKUP}/live")
 
 
-async def broken(server: LiveServer, stream: str, first: list[Tag], second: list[Tag]) -> None:
-    """Record two pushes of a stream that run side by side, until 4 s after the first one broke."""
+async def broken(server: LiveServer, stream: str, first: list[Tag], second: list[Tag]) -> float:
+    """Record two pushes of a stream that run side by side, until 4 s after the first one broke.
+
+    Gives by how many seconds the second one is behind.
+    """
     sdk = server.sdk()
     one, two = publisher(server, stream), publisher(server, stream)
     await one.start()
+    began = time.monotonic()
     pushing = [asyncio.create_task(one.push(first))]
     await asyncio.sleep(0.2)
     await two.start()
+    behind = time.monotonic() - began
     pushing.append(asyncio.create_task(two.push(second)))
     try:
         await asyncio.to_thread(sdk.start_when_live, stream, domain=BACKUP)
@@ -66,6 +72,7 @@ async def broken(server: LiveServer, stream: str, first: list[Tag], second: list
             task.cancel()
         await asyncio.gather(*pushing, return_exceptions=True)
         two.abort()
+    return behind
 
 
 def recorded(server: LiveServer, stream: str) -> dict[str, MediaFile]:
@@ -76,7 +83,7 @@ def recorded(server: LiveServer, stream: str) -> dict[str, MediaFile]:
 def test_another_encoder_takes_over_at_its_last_key_frame(server: LiveServer, footage: Footage, stream: str) -> None:
     server.sdk().create_template(stream, formats=FORMATS, domain=BACKUP)  # no merge window
     source = footage(60)
-    asyncio.run(broken(server, stream, tags_of(source), tags_of(source, 1_000_000)))
+    behind = asyncio.run(broken(server, stream, tags_of(source), tags_of(source, 1_000_000)))
 
     numbers = {packet.digest: number for number, packet in enumerate(source.video)}
     for name, file in recorded(server, stream).items():
@@ -86,7 +93,10 @@ def test_another_encoder_takes_over_at_its_last_key_frame(server: LiveServer, fo
         before, after = found[joint - 1], found[joint]
         assert source.video[after].key, name
         overlap = (before + 1 - after) / 30
-        assert 0 <= overlap < 1 + 1 + 0.5, (name, overlap)  # a group of pictures, the margin, and what is under way
+        assert 0 <= overlap < 1 + 1 + behind + 0.5, (
+            name,
+            overlap,
+        )  # a group of pictures, the margin, what is under way
         keys = [number for number in sorted(set(found)) if source.video[number].key]
         assert keys == list(range(keys[0], keys[-1] + 1, 30)), name
         assert file.video[joint].key
@@ -145,10 +155,10 @@ def test_ffmpeg_killed_beside_ffmpeg(server: LiveServer, ffmpeg_push: Push, foot
     first = ffmpeg_push(url)
     sdk.start_when_live(stream, domain=BACKUP)
     second = ffmpeg_push(url)
-    wait_until(lambda: said(server, "standby", stream), 10, "the second push")
+    wait_until(lambda: said(server, "standby", stream), 60, "the second push")
     asyncio.run(asyncio.sleep(3))
     first.kill()
-    wait_until(lambda: said(server, "publish_taken_over", stream), 5, "the take-over")
+    wait_until(lambda: said(server, "publish_taken_over", stream), 60, "the take-over")
     asyncio.run(asyncio.sleep(2))
     online = sdk.client.list_live_streams_online(ListLiveStreamsOnlineRequest(publish_domain=BACKUP, app="live"))
     assert [item.stream for item in online.streams] == [stream]
@@ -156,7 +166,7 @@ def test_ffmpeg_killed_beside_ffmpeg(server: LiveServer, ffmpeg_push: Push, foot
     second.stop()
     file = MediaFile(server.bucket / sdk.wait_contents(stream, 1, domain=BACKUP)[0].obs_addr.object)
     check_steady(file)
-    wait_until(lambda: said(server, "publish_done", stream), 5, "the end")
+    wait_until(lambda: said(server, "publish_done", stream), 60, "the end")
 
 
 def check_steady(file: MediaFile) -> None:

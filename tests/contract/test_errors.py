@@ -133,11 +133,12 @@ def stopping(at: Setting) -> Answer:
     headers = {"Host": host, "Content-Type": "application/json", "Content-Length": str(len(body))}
     headers |= signature(server.credentials, "POST", path, {"action": "START"}, headers, body, time.time())
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    with socket.create_connection(("127.0.0.1", int(host.partition(":")[2])), timeout=20) as connection:
-        connection.sendall(f"POST {path}?action=START HTTP/1.1\r\n{head}\r\n".encode() + body[:10])
-        time.sleep(0.3)
+    with socket.create_connection(("127.0.0.1", int(host.partition(":")[2])), timeout=60) as connection:
+        connection.sendall(f"POST {path}?action=START HTTP/1.1\r\n{head}Expect: 100-continue\r\n\r\n".encode())
+        assert b" 100 " in connection.recv(65_536)  # the body is waited for
+        connection.sendall(body[:10])
         server.terminate()
-        wait_until(lambda: '"stopping"' in server.log_text(), 10, "the server to stop")
+        wait_until(lambda: '"stopping"' in server.log_text(), 60, "the server to stop")
         connection.sendall(body[10:])
         raw = b"".join(iter(lambda: connection.recv(65_536), b""))
     head_text, _, content = raw.partition(b"\r\n\r\n")

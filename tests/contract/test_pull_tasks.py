@@ -68,28 +68,28 @@ def test_pull_tasks(api: Contract, domain: str, file_url: str) -> None:
         "create_time": Like(UTC_TIME),
         "start_time": Like(UTC_TIME),
     }
-    wait_until(lambda: listed(task_id=task_id)[0]["status"] == "running", 15, "the task")
+    wait_until(lambda: listed(task_id=task_id)[0]["status"] == "running", 60, "the task")
     assert listed(task_id=task_id) == listed(region=names["region"], offset=0, limit=1) == [shown]
     assert listed(region=names["region"], offset=1) == listed(task_id="0" * 32) == []
 
     def online() -> list[str]:
         return [item["stream"] for item in api("ListLiveStreamsOnline", publish_domain=domain)["streams"]]
 
-    wait_until(lambda: online() == ["loop"], 15, "the stream")
+    wait_until(lambda: online() == ["loop"], 60, "the stream")
     change = {"source_urls": [file_url, file_url], "vod_loop_time": "-1", "callback_events": EVENTS}
     paused = sdk.ModifyLivePullStreamTask(task_id=task_id, status="pause", **change)
     assert api("ModifyPullTask", body=paused) == {"task_id": task_id, "request_id": REQUEST}
     assert listed(task_id=task_id) == [shown | change | {"status": "paused"}]
-    wait_until(lambda: not online(), 10, "the end of the stream")
+    wait_until(lambda: not online(), 60, "the end of the stream")
     enabled = sdk.ModifyLivePullStreamTask(task_id=task_id, status="enable", vod_start_video_index=1)
     assert api("ModifyPullTask", body=enabled) == {"task_id": task_id, "request_id": REQUEST}
-    wait_until(lambda: online() == ["loop"], 15, "the stream")
+    wait_until(lambda: online() == ["loop"], 60, "the stream")
     assert listed(task_id=task_id) == [shown | change | {"vod_start_video_index": 1}]
 
     gone = api("DeletePullTask", task_id=task_id, region=names["region"])
     assert gone == {"task_id": task_id, "request_id": REQUEST}
     assert listed(task_id=task_id) == []
-    wait_until(lambda: not online(), 10, "the end of the stream")
+    wait_until(lambda: not online(), 60, "the end of the stream")
     api.refused("DeletePullTask", 404, "LIVE.103011019", task_id="0" * 32)
     two = given | {"source_type": "PullLivePushLive", "source_urls": [file_url] * 2}
     api.refused("CreatePullTask", 400, "LIVE.100011001", body=sdk.LivePullStreamTask(**two))

@@ -38,7 +38,7 @@ def test_online_streams_and_a_cut(server: LiveServer, api: Contract, domain: str
         "start_time": Like(UTC_TIME),
     }
     only = none | {"total_page": 1, "total_num": 1, "streams": [expected]}
-    wait_until(lambda: online(api, domain) == only, 20, f"{expected}; got {online(api, domain)}")
+    wait_until(lambda: online(api, domain) == only, 60, f"{expected}; got {online(api, domain)}")
     for query in ({"limit": 1}, {"app": "live"}, {"app": "live", "stream": "cam01"}, {"offset": 1}, {"app": "radio"}):
         found = online(api, domain, **query)
         counts = {name: found[name] for name in ("total_page", "total_num", "limit", "offset")}
@@ -52,7 +52,7 @@ def test_online_streams_and_a_cut(server: LiveServer, api: Contract, domain: str
     once = sdk.StreamForbiddenOnceSetting(domain=domain, app_name="live", stream_name="cam01")
     assert api("CreateStreamForbiddenOnce", body=once) == {}
     assert online(api, domain) == none
-    assert encoder.wait(5) != 0
+    assert encoder.wait(60) != 0
 
 
 @pytest.mark.operations(
@@ -85,10 +85,10 @@ def test_forbidden_streams(server: LiveServer, api: Contract, domain: str, ffmpe
     assert api("ListStreamForbidden", **query | {"page": 1}) == only | {"blocks": []}
     assert api("ListStreamForbidden", domain=domain, app_name="radio") == empty
     refused = ffmpeg_push(server.push_url("cam01", domain=domain), 2)
-    assert refused.wait(10) != 0
+    assert refused.wait(60) != 0
     assert re.search("may not be pushed before 20", refused.output)
 
     assert api("DeleteStreamForbidden", **names) == {}
     assert api("ListStreamForbidden", domain=domain) == empty
     allowed = ffmpeg_push(server.push_url("cam01", domain=domain), 2)
-    assert allowed.wait(15) == 0, allowed.output
+    assert allowed.wait(60) == 0, allowed.output

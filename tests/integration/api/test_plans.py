@@ -43,7 +43,7 @@ async def test_a_plan_without_a_start_begins_at_once(api: Api) -> None:
     assert (await api.call("POST", PATH, plan(template_id, start_time=...))).status_code == 200
     async with api.catalogue.read() as uow:
         [made] = await uow.plan_tasks.in_force(time.time())
-    assert made.start_at == pytest.approx(time.time(), abs=10)
+    assert made.start_at == pytest.approx(time.time(), abs=60)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ async def test_control_has_an_empty_body_and_a_request_id(api: Api) -> None:
     reply = await api.call("POST", "record/control?action=START", STREAM)
     assert (reply.status_code, reply.content) == (200, b"")
     assert REQUEST_ID.fullmatch(reply.headers["X-request-id"])
-    assert abs(int(reply.headers["X-request-id"].split("-")[5]) - time.time()) < 5
+    assert abs(int(reply.headers["X-request-id"].split("-")[5]) - time.time()) < 60
 
 
 async def test_what_is_logged_for_a_request_bears_its_id(api: Api) -> None:

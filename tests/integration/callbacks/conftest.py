@@ -20,7 +20,7 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.messages import MessageState, NotificationConfig, OutboxMessage, Publish, PublishEvent
 from livereel.observe.clock import SystemClock
 
-LOOPBACK = DispatcherConfig(allow_private=(ip_network("127.0.0.0/8"), ip_network("::1/128")), timeout=2.0)
+LOOPBACK = DispatcherConfig(allow_private=(ip_network("127.0.0.0/8"), ip_network("::1/128")), timeout=30.0)
 Reply = web.StreamResponse | int
 
 
@@ -127,14 +127,14 @@ class Outbox:
         async with self.catalogue.read() as work:
             return await work.outbox.deliveries(message_id)
 
-    async def until(self, state: MessageState, count: int, *, within: float = 10.0) -> list[OutboxMessage]:
+    async def until(self, state: MessageState, count: int, *, within: float = 60.0) -> list[OutboxMessage]:
         """Wait until `count` messages are in `state`."""
         async with asyncio.timeout(within):
             while len(found := await self.messages(state)) < count:
                 await asyncio.sleep(0.02)
         return found
 
-    async def until_attempts(self, message_id: int, attempts: int, *, within: float = 10.0) -> OutboxMessage:
+    async def until_attempts(self, message_id: int, attempts: int, *, within: float = 60.0) -> OutboxMessage:
         async with asyncio.timeout(within):
             while (found := await self.message(message_id)).attempts < attempts:
                 await asyncio.sleep(0.02)

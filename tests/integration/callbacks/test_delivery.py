@@ -41,24 +41,23 @@ async def test_a_notification_arrives_signed_and_at_once(outbox: Outbox, receive
     dispatcher = await outbox.dispatch()
     await asyncio.sleep(0.2)
     message_id = await outbox.add("push.example.com")
-    began = time.monotonic()
+    began = time.time()
     dispatcher.notify()
-    await outbox.until(MessageState.DELIVERED, 1)
-    assert time.monotonic() - began < 10  # looking by itself would take up to 30 s
+    await outbox.until(MessageState.DELIVERED, 1, within=25)  # looking by itself would take up to 30 s
     [body], [request], [raw] = receiver.bodies, receiver.requests, receiver.raw
     assert request.method == "POST"
     assert request.path == "/hook"
     assert request.content_type == "application/json"
     assert body["event"] == "PUBLISH"
     assert isinstance(body["auth_timestamp"], int)
-    assert 50 <= body["auth_timestamp"] - time.time() <= 60
+    assert int(began) <= body["auth_timestamp"] - 60 <= time.time()
     assert body["auth_sign"] == hmac_hex(f"PUBLISHpush.example.comlivecam01{body['auth_timestamp']}".encode())
     assert request.headers["Livereel-Message-Id"] == str(message_id)
     signed = f"{request.headers['Livereel-Timestamp']}.{message_id}.".encode() + raw
     assert request.headers["Livereel-Signature"] == hmac_hex(signed)
     [delivery] = await outbox.deliveries(message_id)
     assert (delivery.status, delivery.error) == (200, None)
-    assert 0 < delivery.duration < 1
+    assert 0 < delivery.duration <= time.time() - began
 
 
 async def test_without_a_key_nothing_is_signed(outbox: Outbox, receiver: Receiver) -> None:
@@ -100,6 +99,7 @@ async def test_a_refused_message_does_not_hold_up_other_streams(outbox: Outbox, 
         await outbox.add("d", f"good{n}")
     await outbox.dispatch()
     await outbox.until(MessageState.DELIVERED, 20)
+    await outbox.until_attempts(bad, 1)
     assert (await outbox.message(bad)).state is MessageState.PENDING
     assert (await outbox.message(bad)).last_error == 'answered 410: {"result": "ok"}'
 
@@ -126,14 +126,14 @@ async def test_a_receiver_that_is_down_gets_its_messages_when_it_is_back(outbox:
     await receiver.stop()
     ids = [await outbox.add("d", f"cam{n}") for n in range(30)]
     await outbox.dispatch()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not any(message.attempts for message in await outbox.messages()):
             await asyncio.sleep(0.02)
     tried = [message for message in await outbox.messages() if message.attempts]
     assert tried[0].last_error is not None
     assert tried[0].last_error.startswith("cannot connect")
     await receiver.start()
-    await outbox.until(MessageState.DELIVERED, 30, within=15)
+    await outbox.until(MessageState.DELIVERED, 30, within=60)
     assert len(receiver.bodies) == len(ids)
 
 
@@ -169,8 +169,9 @@ async def test_a_busy_receiver_may_ask_for_time(outbox: Outbox, receiver: Receiv
     await outbox.configure("d", receiver.url)
     message_id = await outbox.add("d")
     await outbox.dispatch()
+    asked = time.time()
     message = await outbox.until_attempts(message_id, 1)
-    assert 115 < message.due_at - time.time() <= 120
+    assert asked + 119 < message.due_at <= time.time() + 120
 
 
 async def test_messages_survive_a_dispatcher_that_is_dropped_in_the_middle(outbox: Outbox, receiver: Receiver) -> None:
@@ -185,7 +186,7 @@ async def test_messages_survive_a_dispatcher_that_is_dropped_in_the_middle(outbo
     for n in range(5):
         await outbox.add("d", f"cam{n}")
     first = await outbox.dispatch()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(receiver.bodies) < 5:
             await asyncio.sleep(0.02)
     await first.stop(grace=0.0)
@@ -205,7 +206,7 @@ async def test_an_orderly_stop_lets_attempts_end(outbox: Outbox, receiver: Recei
     await outbox.configure("d", receiver.url)
     await outbox.add("d")
     dispatcher = await outbox.dispatch()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not receiver.bodies:
             await asyncio.sleep(0.02)
     await dispatcher.stop()
@@ -235,12 +236,14 @@ async def test_old_messages_are_deleted_and_waiting_ones_are_not(outbox: Outbox,
     async with outbox.catalogue.write() as work:
         await work.outbox.log(Delivery(gone, old, 0.1, 200, None))
     await outbox.dispatch()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(left := await outbox.messages()) > 2:
             await asyncio.sleep(0.02)
     assert {message.id for message in left} == {dead[1], waiting}
     assert await outbox.deliveries(gone) == []
-    assert metrics.outbox_pending._value.get() == 1
+    async with asyncio.timeout(30):
+        while metrics.outbox_pending._value.get() != 1:
+            await asyncio.sleep(0.02)
 
 
 async def test_without_a_configuration_a_message_is_given_up(outbox: Outbox, receiver: Receiver) -> None:

@@ -25,14 +25,14 @@ async def test_a_slow_receiver_delays_nobody_else(outbox: Outbox, receivers: Mak
     for n in range(300):
         await outbox.add("slow.example.com", f"cam{n}")
     dispatcher = await outbox.dispatch()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not slow.bodies:
             await asyncio.sleep(0.02)
     for n in range(20):
         await outbox.add("quick.example.com", f"cam{n}")
         dispatcher.notify()
         # Behind the slow receiver's messages it would take over a minute.
-        await outbox.until(MessageState.DELIVERED, n + 1, within=15)
+        await outbox.until(MessageState.DELIVERED, n + 1, within=30)
     assert slow.busiest <= LOOPBACK.places_per_host
 
 
@@ -46,7 +46,7 @@ async def test_a_receiver_is_not_flooded_when_it_comes_back(outbox: Outbox, rece
     for n in range(200):
         await outbox.add("d", f"cam{n}")
     await outbox.dispatch()
-    await outbox.until(MessageState.DELIVERED, 200, within=30)
+    await outbox.until(MessageState.DELIVERED, 200, within=60)
     assert receiver.busiest <= LOOPBACK.places_per_host
     assert len({body["stream"] for body in receiver.bodies}) == len(receiver.bodies) == 200
 
@@ -67,5 +67,5 @@ async def test_places_are_bounded_over_all_hosts(outbox: Outbox, receivers: Make
         for stream in range(10):
             await outbox.add(f"d{n}", f"cam{stream}")
     await outbox.dispatch(replace(LOOPBACK, places=6))
-    await outbox.until(MessageState.DELIVERED, 40, within=20)
+    await outbox.until(MessageState.DELIVERED, 40, within=60)
     assert busiest == 6

@@ -26,7 +26,7 @@ from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, Re
 from livereel.domain.tenancy import DomainType, Project
 from livereel.recorder.events import TaskSpec
 from livereel.rtmp.url import PublishTarget
-from livereel.spool.writer import SpoolPool
+from livereel.spool.pool import SpoolPool
 from livereel.storage.buckets import LocalStores
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
@@ -103,6 +103,10 @@ class Node:
             ),
         )
 
+    def impatient(self) -> None:
+        """Have START wait for a key frame for a moment only."""
+        self.owner._key_frame_timeout = 0.2
+
     async def push(self, key: StreamKey = KEY, *, query: str = "") -> Stream:
         target = PublishTarget(host="192.0.2.7", vhost=key.domain, app=key.app, stream=key.stream, query=query)
         return await self.publishing.admit(target, "198.51.100.7", "203.0.113.9")
@@ -152,7 +156,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
             new_id=new_id,
             node="node-1",
             spool_dir=tmp_path / "spool",
-            key_frame_timeout=1.0,
+            key_frame_timeout=30.0,
         )
 
     owner = make_owner()

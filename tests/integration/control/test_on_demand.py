@@ -30,6 +30,7 @@ class Service:
         self.answer: Any = {"record": True}
         self.status = 200
         self.delay = 0.0
+        self.decided = asyncio.Event()
         self.asked: list[tuple[dict[str, str], bytes]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -44,7 +45,7 @@ async def service(node: Node) -> AsyncIterator[Service]:
     service = Service()
     app = web.Application()
     app.router.add_post("/record_auth", service.handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -75,35 +76,42 @@ async def service(node: Node) -> AsyncIterator[Service]:
             formats={name: FormatConfig(3600, default_prefix(name)) for name in configs},
         ),
     )
-    sender = Sender(TargetGuard([ip_network("127.0.0.0/8")]), timeout=1.0)
-    ask(node, sender, record_on_failure=True)
+    sender = Sender(TargetGuard([ip_network("127.0.0.0/8")]), timeout=30.0)
+    ask(node, service, sender, record_on_failure=True)
     yield service
     await sender.close()
     await runner.cleanup()
 
 
-def ask(node: Node, sender: Sender, *, record_on_failure: bool) -> None:
+def ask(node: Node, service: Service, sender: Sender, *, record_on_failure: bool) -> None:
     numbers = iter(range(1_000_000))
     on_demand = OnDemand(
         node.catalogue, sender, node.clock, lambda: f"q{next(numbers)}", record_on_failure=record_on_failure
     )
-    node.owner.decide_on_demand = on_demand.decide
+
+    async def decide(*about: Any) -> Any:
+        decision = await on_demand.decide(*about)
+        service.decided.set()
+        return decision
+
+    node.owner.decide_on_demand = decide
 
 
-async def push_and_see(node: Node, wait: float = 3.0) -> Task | None:
+async def push_and_see(node: Node, service: Service, *, recorded: bool = True) -> Task | None:
     """What records a new push, None if nothing does."""
     stream = await node.push(query="user=7")
     stream.feed(HEADERS, node.clock.now())
     node.feed(stream, KEY_FRAME, FRAME)
-    for _ in range(int(wait / 0.02)):
-        if running := node.owner.running():
-            return running[0]
-        await asyncio.sleep(0.02)
-    return None
+    async with asyncio.timeout(30):
+        await service.decided.wait()
+        while recorded and not node.owner.running():
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0 if recorded else 0.1)  # the time in which it would begin
+    return next(iter(node.owner.running()), None)
 
 
 async def test_yes_records_as_the_template_says(node: Node, service: Service) -> None:
-    task = await push_and_see(node)
+    task = await push_and_see(node, service)
     assert task is not None
     assert task.record_type is RecordType.ON_DEMAND
     assert set(task.template.formats) == {RecordFormat.FLV, RecordFormat.MP4}
@@ -119,14 +127,14 @@ async def test_yes_records_as_the_template_says(node: Node, service: Service) ->
 
 async def test_yes_in_some_formats(node: Node, service: Service) -> None:
     service.answer = {"record": True, "record_format": ["MP4", "HLS"]}
-    task = await push_and_see(node)
+    task = await push_and_see(node, service)
     assert task is not None
     assert set(task.template.formats) == {RecordFormat.MP4}
 
 
 async def test_no(node: Node, service: Service) -> None:
     service.answer = {"record": False}
-    assert await push_and_see(node, 0.5) is None
+    assert await push_and_see(node, service, recorded=False) is None
     assert len(service.asked) == 1
 
 
@@ -165,15 +173,15 @@ async def test_no_usable_answer_has_a_defined_outcome(
     for name, value in failure.items():
         setattr(service, name, value)
     sender = Sender(TargetGuard([ip_network("127.0.0.0/8")]), timeout=0.4)
-    ask(node, sender, record_on_failure=record_on_failure)
-    task = await push_and_see(node, 3.0 if record_on_failure else 1.0)
+    ask(node, service, sender, record_on_failure=record_on_failure)
+    task = await push_and_see(node, service, recorded=record_on_failure)
     assert (task is not None) is record_on_failure
     await sender.close()
 
 
 async def test_private_targets_are_refused(node: Node, service: Service) -> None:
-    sender = Sender(TargetGuard(), timeout=1.0)
-    ask(node, sender, record_on_failure=False)
-    assert await push_and_see(node, 0.5) is None
+    sender = Sender(TargetGuard(), timeout=30.0)
+    ask(node, service, sender, record_on_failure=False)
+    assert await push_and_see(node, service, recorded=False) is None
     assert service.asked == []
     await sender.close()

@@ -47,7 +47,7 @@ class Plans:
 
     async def until(self, *states: TaskState) -> list[Task]:
         """Wait until there are tasks in these states, oldest first."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 found = await self.tasks()
                 if [task.state for task in found] == list(states):
@@ -200,7 +200,7 @@ async def test_deleting_a_plan_that_waits_for_a_key_frame(plans: Plans) -> None:
     await plans.until(TaskState.STARTING)
     with pytest.raises(NothingRecording):
         await plans.node.recording.stop(PROJECT, KEY)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await plans.service.delete(PROJECT, plan.id)
     await plans.until(TaskState.FAILED)
 
@@ -224,7 +224,7 @@ async def test_start_is_refused_while_a_plan_records_and_while_it_waits(plans: P
     stream = await node.push()
     stream.feed(HEADERS, node.clock.now())
     await plans.until(TaskState.STARTING)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with pytest.raises(TaskExists):
             await node.recording.start(PROJECT, KEY)
     node.feed(stream, KEY_FRAME)

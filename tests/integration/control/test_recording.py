@@ -61,6 +61,7 @@ async def test_start_and_stop_are_refused_as_documented(node: Node) -> None:
     with pytest.raises(NothingRecording):
         await node.recording.stop(PROJECT, KEY)
     stream = await node.push()
+    node.impatient()
     with pytest.raises(NoKeyFrame):
         await node.recording.start(PROJECT, KEY)
     with pytest.raises(NothingRecording):

@@ -13,8 +13,9 @@ from livereel.ingest.config import IngestConfig
 from livereel.ingest.listener import IngestServer
 from livereel.observe.clock import SystemClock
 from livereel.rtmp.url import PublishTarget
+from livereel.spool.pool import SpoolPool
 from livereel.spool.tail import SpoolTail
-from livereel.spool.writer import SpoolPool, SpoolWriter
+from livereel.spool.writer import SpoolWriter
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
 
@@ -89,12 +90,12 @@ class Recorder:
             self.ends[stream.key.stream] = reason
             self.changed.notify_all()
 
-    async def end_of(self, name: str, timeout: float = 10) -> str:
+    async def end_of(self, name: str, timeout: float = 30) -> str:
         async with asyncio.timeout(timeout), self.changed:
             await self.changed.wait_for(lambda: name in self.ends)
         return self.ends[name]
 
-    async def live(self, name: str, timeout: float = 10) -> Stream:
+    async def live(self, name: str, timeout: float = 30) -> Stream:
         async with asyncio.timeout(timeout):
             while True:
                 for stream in self.registry.live():

@@ -75,7 +75,7 @@ async def test_the_last_frames_before_rst_are_kept(tmp_path: Path, config: Inges
         await asyncio.sleep(0)
         sock = client._writer.get_extra_info("socket")
         # Wait until our kernel has everything, then reset: SO_LINGER with 0 s makes close() send RST.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while unsent(sock):
                 await asyncio.sleep(0.001)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, (1).to_bytes(4, "little") + bytes(4))
@@ -115,7 +115,7 @@ async def test_shutdown_drains_and_tells_the_publisher(tmp_path: Path) -> None:
         await client.start()
         await asyncio.sleep(0.05)
         await client.push(tags, speed=0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while unsent(client._writer.get_extra_info("socket")):
                 await asyncio.sleep(0.001)
         stopping = asyncio.create_task(rec.server.stop(5))
@@ -137,7 +137,7 @@ async def test_a_cut_push_ends_with_its_reason_and_may_come_back(tmp_path: Path)
         await client.start()
         await asyncio.sleep(0.05)
         await client.push(tags, speed=0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while unsent(client._writer.get_extra_info("socket")):
                 await asyncio.sleep(0.001)
         stream = await rec.live("cam")
@@ -244,7 +244,8 @@ async def test_audio_only(tmp_path: Path) -> None:
     async with recorder(tmp_path) as rec:
         async with publisher(rec, "radio") as client:
             await client.push([HEADERS[2], *(audio(index * 23) for index in range(130))])
-            assert rec.writers["radio"].first_keyframe_written.is_set()
+            async with asyncio.timeout(30):
+                await rec.writers["radio"].first_keyframe_written.wait()
         await rec.end_of("radio")
         spooled = rec.spooled("radio")
         assert spooled[0].payload == HEADERS[2].payload

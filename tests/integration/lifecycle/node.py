@@ -17,7 +17,9 @@ from livereel.control.owner import Owner
 from livereel.control.publishing import Publishing
 from livereel.control.recording import Recording
 from livereel.control.recovery import recover
+from livereel.control.uploads.service import Uploads
 from livereel.domain.keys import StreamKey
+from livereel.recorder.events import RecorderEvent
 from livereel.rtmp.url import PublishTarget
 from livereel.spool.pool import SpoolPool
 from livereel.storage.buckets import LocalStores
@@ -43,16 +45,19 @@ class Node:
         self.spools = SpoolPool(root / "spool")
         self.timers = FakeTimers(clock)
         self._announcer = Announcer(self.catalogue, clock, lambda: None)
+        self._uploads = Uploads(
+            catalogue=self.catalogue, stores=LocalStores(root / "store"), clock=clock, node=NODE
+        )
         self._finishing = Finishing(
             catalogue=self.catalogue,
-            stores=LocalStores(root / "store"),
+            uploads=self._uploads,
             announcer=self._announcer,
             clock=clock,
             spool_dir=root / "spool",
             work_dir=root / "work",
             endless_cycle=False,
         )
-        self.recorder = Recorder(clock, self._finishing.handle)
+        self.recorder = Recorder(clock, self._handle)
         self._finishing.attach(self.recorder)  # type: ignore[arg-type]
         self.owner = Owner(
             catalogue=self.catalogue,
@@ -95,6 +100,7 @@ class Node:
             node=NODE,
             spool_dir=self._root / "spool",
         )
+        await self._uploads.start()
 
     async def stop(self) -> None:
         """An orderly stop; what the recorder has not done yet is left for the next start."""
@@ -113,7 +119,17 @@ class Node:
             job.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         self.recorder.die()
+        await self._finishing.stop()
+        await self._uploads.stop()
         await self.spools.close()
+
+    async def _handle(self, event: RecorderEvent) -> None:
+        """Deal with one event to its end: files are stored in the background otherwise."""
+        await self._finishing.handle(event)
+        await self._finishing.settled(event.task_id)
+        async with asyncio.timeout(SETTLE_TIMEOUT):
+            while self._uploads.busy and not self.catalogue.dead:
+                await asyncio.sleep(0.001)
 
     async def push(self, key: StreamKey) -> Stream:
         target = PublishTarget(host="192.0.2.7", vhost=key.domain, app=key.app, stream=key.stream, query="")

@@ -114,13 +114,13 @@ class Worker:
                 self.events.append(from_json(line))
                 self.changed.notify_all()
 
-    async def wait_for(self, kind: type[PullEventMessage], timeout: float = 20) -> PullEventMessage:
+    async def wait_for(self, kind: type[PullEventMessage], timeout: float = 60) -> PullEventMessage:
         """The first event of that kind."""
         async with asyncio.timeout(timeout), self.changed:
             await self.changed.wait_for(lambda: any(isinstance(event, kind) for event in self.events))
         return next(event for event in self.events if isinstance(event, kind))
 
-    async def ending(self, timeout: float = 30) -> PullEventMessage:
+    async def ending(self, timeout: float = 60) -> PullEventMessage:
         """The last event, once the process is over."""
         async with asyncio.timeout(timeout):
             await self._reading
@@ -131,7 +131,7 @@ class Worker:
         """End the push, as the supervisor does."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self._reading
             await self.process.wait()
 

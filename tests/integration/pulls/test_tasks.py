@@ -78,7 +78,7 @@ class Desk:
         assert found is not None
         return found
 
-    async def until(self, task: PullTask, state: PullState, timeout: float = 20) -> PullTask:
+    async def until(self, task: PullTask, state: PullState, timeout: float = 60) -> PullTask:
         async with asyncio.timeout(timeout):
             while (found := await self.task(task)).state is not state:
                 await asyncio.sleep(0.05)
@@ -91,7 +91,7 @@ class Desk:
     async def told(self) -> list[str]:
         return [body["event"] for body in await self.messages()]
 
-    async def until_told(self, event: PullEvent, count: int = 1, timeout: float = 20) -> dict[str, Any]:
+    async def until_told(self, event: PullEvent, count: int = 1, timeout: float = 60) -> dict[str, Any]:
         async with asyncio.timeout(timeout):
             while len(found := [body for body in await self.messages() if body["event"] == event]) < count:
                 await asyncio.sleep(0.05)
@@ -140,7 +140,9 @@ async def test_a_list_that_is_played_twice(desk: Desk, origin: Origin) -> None:
         (origin.url("other.flv"), 0, loop) for loop in (0, 0, 1, 1)
     ]
     assert end["reason"] == "finished"
-    assert not list((desk.directory / "pulls").iterdir())
+    async with asyncio.timeout(30):  # the note of its place goes after the message
+        while list((desk.directory / "pulls").iterdir()):
+            await asyncio.sleep(0.05)
 
 
 async def test_only_wanted_events_are_told(desk: Desk, origin: Origin) -> None:
@@ -170,7 +172,7 @@ async def test_times(desk: Desk, origin: Origin) -> None:
 async def test_a_killed_worker_goes_on_where_it_was(desk: Desk, origin: Origin) -> None:
     task = await desk.create(origin.url("a.mp4"))
     await desk.until_told(PullEvent.VOD_SOURCE_FILE_START)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (desk.runner.position(task.id) or Position()).seconds < 1.5:
             await asyncio.sleep(0.05)
     worker = desk.runner.supervisor.process(task.id)
@@ -179,7 +181,7 @@ async def test_a_killed_worker_goes_on_where_it_was(desk: Desk, origin: Origin) 
     alarm = await desk.until_told(PullEvent.TASK_ALARM)
     assert "died (exit code -9)" in alarm["error_message"]
     await desk.until_told(PullEvent.VOD_SOURCE_FILE_START, 2)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(desk.ingest.targets) < 2:
             await asyncio.sleep(0.05)
     assert (desk.runner.position(task.id) or Position()).seconds >= 1.5
@@ -188,7 +190,7 @@ async def test_a_killed_worker_goes_on_where_it_was(desk: Desk, origin: Origin) 
 
 async def test_a_restart_goes_on(desk: Desk, origin: Origin) -> None:
     task = await desk.create(origin.url("other.flv"), origin.url("a.mp4"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (desk.runner.position(task.id) or Position()).index != 1:
             await asyncio.sleep(0.05)
     await desk.runner.stop()
@@ -209,7 +211,7 @@ async def test_a_restart_goes_on(desk: Desk, origin: Origin) -> None:
 )
 async def test_a_changed_list(desk: Desk, origin: Origin, refresh: RefreshType, index: int, moved: bool) -> None:
     task = await desk.create(origin.url("a.mp4"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (desk.runner.position(task.id) or Position()).seconds < 1.5:
             await asyncio.sleep(0.05)
     urls = (origin.url("other.flv"), origin.url("a.flv"), origin.url("a.mp4"))
@@ -305,7 +307,7 @@ async def test_a_backup_takes_over(desk: Desk, origin: Origin) -> None:
     assert alarm["error_message"].endswith("404 Not Found; going on with the backup source")
     begun = await desk.until_told(PullEvent.VOD_SOURCE_FILE_START)
     assert begun["source_url"] == origin.url("other.flv")
-    async with asyncio.timeout(20):  # the backup ends, and its own source is tried again
+    async with asyncio.timeout(30):  # the backup ends, and its own source is tried again
         while [path for path, _ in origin.asked].count("/missing.flv") < 2:
             await asyncio.sleep(0.05)
 

@@ -359,7 +359,9 @@ async def test_broken_spec_fails_its_task_only(tmp_path: Path, media: list[Tag])
 
 async def test_workers_end_with_the_supervisor(tmp_path: Path) -> None:
     async with recorder(tmp_path, workers=2) as made:
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            while len(made.supervisor.processes()) < 2:
+                await asyncio.sleep(0.02)
         pids = made.supervisor.processes()
         assert len(pids) == 2
     for pid in pids:

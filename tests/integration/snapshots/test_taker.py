@@ -248,7 +248,7 @@ async def test_the_running_loop(studio: Studio, monkeypatch: pytest.MonkeyPatch)
     await studio.service.create(CONFIG)
     studio.push()
     studio.taker.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not studio.stored():
             await asyncio.sleep(0.02)
     await studio.taker.stop()

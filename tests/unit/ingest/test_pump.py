@@ -62,7 +62,7 @@ async def turns(count: int = 20) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -73,6 +73,7 @@ async def test_every_member_is_visited_once_a_pass() -> None:
     async with running(clock) as pump:
         for member in members:
             pump.add(member)
+        await until(lambda: all(member.visits for member in members))
         await asyncio.sleep(0.05)
         assert all(len(member.visits) == 1 for member in members)  # and no more while time stands still
         clock.time += 0.02
