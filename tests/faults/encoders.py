@@ -1,0 +1,156 @@
+"""Encoders that send numbered media in real time, come back when their connection breaks, and remember what they sent."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from livereel.testing.rtmp_client import PublishFailed, RtmpPublisher
+from tests.acceptance.api import DOMAIN
+from tests.faults.numbered import Media
+
+#: Seconds between attempts of an encoder that wants to be back.
+RETRY = 0.1
+#: Seconds a server may take to close after a polite end.
+END_TIMEOUT = 30.0
+_REFUSED = (OSError, PublishFailed, TimeoutError, asyncio.IncompleteReadError)
+
+
+@dataclass
+class Push:
+    """One connection: packets `first` to `first + len(sent_at) - 1`, and when each was in the kernel's hands.
+
+    Times are those of `time.monotonic`. `ended_at` is when the encoder let go or saw that the server had.
+    """
+
+    first: int
+    began_at: float
+    sent_at: list[float] = field(default_factory=list)
+    ended_at: float | None = None
+    broken: bool = False
+
+    @property
+    def end(self) -> int:
+        """The number behind the last packet sent."""
+        return self.first + len(self.sent_at)
+
+
+class Crew:
+    """The thread in which encoders live."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="encoders", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Coroutine[Any, Any, Any]) -> Any:
+        """Have `job` run; a concurrent.futures.Future."""
+        return asyncio.run_coroutine_threadsafe(job, self._loop)
+
+    def close(self) -> None:
+        """End the thread; whoever runs still is dropped."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, *_REFUSED):
+                self._loop.run_until_complete(task)
+        self._loop.close()
+
+
+class Encoder:
+    """Sends `media` from packet `first` on at `speed` times real time; each push goes on behind the one before."""
+
+    def __init__(
+        self, crew: Crew, media: Media, port: Callable[[], int], stream: str, *, first: int = 0, speed: float = 1.0
+    ) -> None:
+        self._crew = crew
+        self._media = media
+        self._port = port
+        self.stream = stream
+        self._next = first
+        self._speed = speed
+        self._job: Any = None
+        self._leaving = asyncio.Event()
+        self._holding = False
+        #: All pushes so far.
+        self.pushes: list[Push] = []
+        #: When it may come back after its connection broke (monotonic time); None: it stays away.
+        self.back_at: float | None = None
+
+    def start(self) -> "Encoder":
+        """Begin to push, or to try to."""
+        self._leaving = asyncio.Event()
+        self._job = self._crew.submit(self._run())
+        return self
+
+    def leave(self) -> None:
+        """End the push as encoders do, or give up trying; returns when that is done."""
+        self._crew.submit(self._leave()).result(30)
+        self._job.result(30)
+
+    def hold(self) -> None:
+        """Send nothing more for now, and keep the connection."""
+        self._holding = True
+
+    @property
+    def publishing(self) -> bool:
+        """Whether a push is under way, as far as the encoder knows."""
+        return bool(self.pushes) and self.pushes[-1].ended_at is None
+
+    @property
+    def sent(self) -> int:
+        """The number behind the last packet sent."""
+        return self.pushes[-1].end if self.pushes else self._next
+
+    async def _leave(self) -> None:
+        self._leaving.set()
+
+    async def _run(self) -> None:
+        while not self._leaving.is_set():
+            if self.pushes and (self.back_at is None or time.monotonic() < self.back_at):
+                await asyncio.sleep(RETRY / 2)
+                continue
+            publisher = RtmpPublisher("127.0.0.1", self._port(), "live", f"{self.stream}?vhost={DOMAIN}")
+            try:
+                await publisher.start()
+            except _REFUSED:
+                await asyncio.sleep(RETRY)
+                continue
+            push = Push(self._media.key_from(self._next), time.monotonic())
+            self.pushes.append(push)
+            try:
+                await self._push(publisher, push)
+                await asyncio.wait_for(publisher.stop(), END_TIMEOUT)
+            except _REFUSED:
+                push.broken = True
+            finally:
+                push.ended_at = time.monotonic()
+                self._next = push.end
+                publisher.abort()
+
+    async def _push(self, publisher: RtmpPublisher, push: Push) -> None:
+        assert publisher._writer is not None
+        # Nothing waits in this process: what has been written is with the kernel.
+        publisher._writer.transport.set_write_buffer_limits(0)
+        packets, number = self._media.packets, push.first
+        zero = packets[number].tag.timestamp
+        await publisher.push(self._media.headers, speed=0)
+        while not self._leaving.is_set() and number < len(packets):
+            if self._holding:
+                await asyncio.sleep(RETRY / 2)
+                continue
+            due = time.monotonic() - push.began_at
+            until = number
+            while until < len(packets) and packets[until].tag.timestamp - zero <= due * 1000 * self._speed:
+                until += 1
+            if until > number:
+                tags = [tag._replace(timestamp=tag.timestamp - zero) for tag, _ in packets[number:until]]
+                publisher._writer.write(publisher.bytes.media(tags))
+                await publisher._writer.drain()
+                push.sent_at += [time.monotonic()] * (until - number)
+                number = until
+            await asyncio.sleep(0.02)
