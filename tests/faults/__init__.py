@@ -1,1 +1,1 @@
-"""Faults on purpose: processes killed, disks and stores that fail, networks that cut; what must hold is in docs/topics/recovery.md."""
+"""Faults on purpose, and what must hold all the same: the promise of docs/topics/recovery.md."""

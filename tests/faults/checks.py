@@ -15,7 +15,7 @@ from tests.acceptance.server import wait_until
 from tests.faults.encoders import Push
 from tests.faults.instance import PATIENCE, Instance
 from tests.faults.numbered import Media, numbers_in
-from tests.faults.story import Fault, Stream, Story
+from tests.faults.story import Fault, Story, Stream
 
 #: Seconds of media that a killed server may cost. The stated bound is one read interval of 0.5 s; the rest is for a
 #: machine on which a process waits for its turn.

@@ -1,4 +1,4 @@
-"""Encoders that send numbered media in real time, come back when their connection breaks, and remember what they sent."""
+"""Encoders that send numbered media in real time, come back when their connection breaks, and know what they sent."""
 
 import asyncio
 import contextlib

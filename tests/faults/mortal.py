@@ -1,8 +1,8 @@
 """The livereel command in a process that kills itself at a given step: `python -m tests.faults.mortal FILE serve`.
 
 When FILE exists it holds a number, and the process dies by SIGKILL at that step from then on. A step is the moment
-before or after anything that outlives the process and that recovery may have to repeat: a transaction, an object that is
-stored, a spool or a file that is removed.
+before or after anything that outlives the process and that recovery may have to repeat: a transaction, an object that
+is stored, a spool or a file that is removed.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""kill -9 at random instants: of the server, of its workers, of both, again during recovery, and while files are stored.
+"""kill -9 at random instants: of the server, its workers, both, again during recovery, and while files are stored.
 
 What is killed and when follows from a seed. 20 seeds by default; `make nightly` runs 200 (`KILL_RUNS`, `KILL_FIRST`).
 A story that fails names its seed and leaves its directory; `KILL_RUNS=1 KILL_FIRST=<seed>` tells it again.
