@@ -58,6 +58,8 @@ class Seaweed:
                 [
                     *(WEED, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-filer"),
                     *(f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
+                    # It elects itself, and after a kill it waits for as long before it does.
+                    *("-master.electionTimeout=1s", "-master.heartbeatInterval=100ms"),
                     *(
                         "-master.volumeSizeLimitMB=256",
                         "-volume.max=16",
