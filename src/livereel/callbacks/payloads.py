@@ -14,6 +14,7 @@ from livereel.domain.messages import (
     PublishEvent,
 )
 from livereel.domain.recordings import RecordFile, Task
+from livereel.domain.verification import Verification, reasons
 
 NOTIFICATION, CALLBACK = "notification", "callback"  # kinds of messages
 
@@ -78,8 +79,8 @@ def recording_callback(
     }
     if file is not None:
         body["record_format"] = file.format.value
-    if file is not None and event is CallbackEvent.RECORD_FILE_COMPLETE:
-        body |= _stored(file)
+    if file is not None and event in (CallbackEvent.RECORD_FILE_COMPLETE, CallbackEvent.RECORD_FILE_VERIFIED):
+        body |= _stored(file) | _verification(file)
     if event is CallbackEvent.RECORD_FAILED:
         body["error_message"] = error
     return OutboxMessage(
@@ -113,6 +114,14 @@ def _stored(file: RecordFile) -> dict[str, Any]:
         "obs_bucket": file.bucket,
         "obs_object": file.object_key,
     }
+
+
+def _verification(file: RecordFile) -> dict[str, Any]:
+    """Members of our own (docs/topics/verification.md)."""
+    if file.verification in (None, Verification.OFF):
+        return {}
+    members: dict[str, Any] = {"verification": file.verification}
+    return members | ({"verification_reasons": reasons(file.damages)} if file.damages else {})
 
 
 def _time_text(unix: float) -> str:

@@ -56,13 +56,14 @@ class Publish:
 
 
 class CallbackEvent(StrEnum):
-    """Events of recording callbacks (spec huawei-live-recording.md section 3.3)."""
+    """Events of recording callbacks (spec huawei-live-recording.md section 3.3), and one of our own."""
 
     RECORD_START = "RECORD_START"  #: a task began
     RECORD_NEW_FILE_START = "RECORD_NEW_FILE_START"  #: a file began
     RECORD_FILE_COMPLETE = "RECORD_FILE_COMPLETE"  #: a file is in the store
     RECORD_OVER = "RECORD_OVER"  #: a task ended
     RECORD_FAILED = "RECORD_FAILED"  #: a file could not be made or stored
+    RECORD_FILE_VERIFIED = "RECORD_FILE_VERIFIED"  #: our own: a file that was "pending" when it was complete was read
 
 
 class SignType(StrEnum):

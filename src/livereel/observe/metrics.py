@@ -29,6 +29,7 @@ spool_unsynced_seconds = Gauge("livereel_spool_unsynced_seconds", "Age of the ol
 tasks = Counter("livereel_tasks", "Recording tasks by final state", ["state"])
 active_tasks = Gauge("livereel_active_tasks", "Recording tasks that take tags")
 files = Counter("livereel_files", "Record files by format and final state", ["format", "state"])
+files_verified = Counter("livereel_files_verified", "Record files that were read again, by result", ["result"])
 worker_restarts = Counter("livereel_worker_restarts", "Worker processes that died and were restarted")
 recorder_lag_bytes = Gauge("livereel_recorder_lag_bytes", "Spool bytes that recorder workers have not read yet")
 snapshots = Counter("livereel_snapshots", "Snapshots of live streams by outcome", ["outcome"])

@@ -19,7 +19,14 @@ from livereel.domain.messages import (
 )
 
 Url = Annotated[requests.Text, Field(max_length=requests.URL_MAX)]
-EventName = Literal["RECORD_START", "RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE", "RECORD_OVER", "RECORD_FAILED"]
+EventName = Literal[
+    "RECORD_START",
+    "RECORD_NEW_FILE_START",
+    "RECORD_FILE_COMPLETE",
+    "RECORD_OVER",
+    "RECORD_FAILED",
+    "RECORD_FILE_VERIFIED",  # not of the cloud's
+]
 
 
 class CallbackBody(requests.Body):
