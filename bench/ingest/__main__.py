@@ -150,7 +150,7 @@ def _print(streams: int, results: dict[str, list[Result]]) -> None:
     print(f"\n{streams} streams, medians of {len(next(iter(results.values())))}")
     print(
         f"{'':20}{'CPU ms / stream s':>20}{'KB / stream':>14}{'complete':>12}{'worst lag ms':>14}{'>10 ms of 1000':>16}"
-        f"{'loop p99 ms':>13}{'fsync ms':>10}"
+        f"{'loop p95 ms':>13}{'fsync ms':>10}"
     )
     medians = {name: statistics.median(result.cpu_ms for result in runs) for name, runs in results.items()}
     for name, runs in results.items():

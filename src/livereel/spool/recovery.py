@@ -69,7 +69,10 @@ def _keep_what_is_right(found: list[_Segment]) -> None:
     for index, segment in enumerate(found):
         if segment.walked.boot and segment.number >= certain.segment:
             good = certain.offset if segment.number == certain.segment else 0
-            right = _right_until(segment, before, good)
+            if before is not None and before.number < segment.number - 1:
+                right = 0  # a segment is missing
+            else:
+                right = _right_until(segment, before, good)
             if right < segment.walked.size:
                 segment.keep = min(right, segment.keep)
                 # What was written after it is not a continuation of anything.
@@ -92,7 +95,7 @@ def _right_until(segment: _Segment, before: _Segment | None, good: int) -> int:
     """Offset up to which a segment is what was written; `good` of it is on disk for certain."""
     if segment.walked.whole < good:
         return segment.walked.size  # a disk that lost what it had: no reason to drop what follows
-    expected = _sum_at_end(before) if before is not None and before.number == segment.number - 1 else None
+    expected = _sum_at_end(before) if before is not None else None  # None: the one before was stored, and trimmed
     for checked in segment.walked.checks:
         if checked.end > good:
             if expected not in (None, checked.check.before) or not is_right(segment.descriptor, checked):
