@@ -5,8 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # How long make fuzz looks
 MINUTES ?= 10
-# Extra arguments for pytest, e.g. make test ARGS="-k recorder -x"
+# Extra arguments for pytest, e.g. make test ARGS="-k recorder -x"; ARGS="-n 0" runs all in one process
 ARGS ?=
+# Test processes. Files are not split, since tests of a file share servers; they start in the order of their names,
+# which puts the many short unit tests last, so that all processes end at about the same time.
+JOBS ?= auto
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help venv demo serve test unit lint format lock fuzz bench clean
 
@@ -29,10 +33,10 @@ serve: venv ## Run the server with embedded defaults
 	@$(BIN)/livereel serve
 
 test: venv lint ## Lint, type-check and run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --durations=40 $(ARGS)
 
 unit: venv ## Run the unit tests only
-	$(BIN)/python -m pytest tests/unit $(ARGS)
+	$(BIN)/python -m pytest tests/unit $(PARALLEL) $(ARGS)
 
 lint: venv ## Lint, format check, types and layers
 	$(BIN)/ruff check .

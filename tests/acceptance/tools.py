@@ -4,10 +4,12 @@
 all of them.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -91,12 +93,21 @@ def aac_encoder() -> str | None:
     return next((name for name in ("voaacenc", "avenc_aac", "fdkaacenc", "faac") if gst_has(name)), None)
 
 
+@contextmanager
+def _building() -> Iterator[None]:
+    """One process at a time: tests run in several, and builds share directories."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def go_program(package: str = ".") -> list[str]:
     """Build a program of sdk/go (cached by Go itself); the command that runs it."""
     needs("go")
     program = BUILD / ("record_control_go" if package == "." else f"{Path(package).name}_go")
-    BUILD.mkdir(parents=True, exist_ok=True)
-    _run(["go", "build", "-mod=readonly", "-o", str(program), package], SDK / "go")
+    with _building():
+        _run(["go", "build", "-mod=readonly", "-o", str(program), package], SDK / "go")
     return [str(program)]
 
 
@@ -105,10 +116,11 @@ def _java_classpath() -> str:
     build = BUILD / "java"
     build.mkdir(parents=True, exist_ok=True)
     maven = ["mvn", "-q", "-B", f"-Dsample.build={build}", "compile", "dependency:build-classpath"]
-    # Once the jars are in the local repository Maven need not ask anybody.
-    if subprocess.run([*maven, "-o"], cwd=SDK / "java", check=False, capture_output=True).returncode:
-        _run(maven, SDK / "java")
-    return f"{build / 'classes'}{os.pathsep}{(build / 'classpath').read_text()}"
+    with _building():
+        # Once the jars are in the local repository Maven need not ask anybody.
+        if subprocess.run([*maven, "-o"], cwd=SDK / "java", check=False, capture_output=True).returncode:
+            _run(maven, SDK / "java")
+        return f"{build / 'classes'}{os.pathsep}{(build / 'classpath').read_text()}"
 
 
 def java_program(main: str = "RecordControl") -> list[str]:
