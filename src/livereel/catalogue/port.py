@@ -533,7 +533,7 @@ class Catalogue(Protocol):
         """A unit of work that writes; on SQLite it takes the write lock at once (BEGIN IMMEDIATE).
 
         Where `durable` is False it ends without waiting for the disk: a crash may undo it, but never while it keeps a
-        later unit of work of this process. Readers may not see it before such a later one has ended.
+        later unit of work of this process.
         """
         ...
 

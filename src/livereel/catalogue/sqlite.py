@@ -57,6 +57,8 @@ class SqliteCatalogue:
         self._waiting = 0
         #: Of the units that ended since the last commit: done when they are on disk.
         self._batch: asyncio.Future[None] | None = None
+        #: The batch with the last unit that did not wait for the disk. Readers wait for it in its place.
+        self._unawaited: asyncio.Future[None] | None = None
         self._committer: asyncio.Task[None] | None = None
         self._idle_readers: list[_Connection] = []
         self._reading = asyncio.Semaphore(READERS)
@@ -64,6 +66,8 @@ class SqliteCatalogue:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[port.UnitOfWork]:
         """A consistent picture of the database. An attempt to write raises CatalogueError."""
+        if self._unawaited is not None and not self._unawaited.done():
+            await asyncio.wait([self._unawaited])
         async with self._reading:
             with _errors_translated():
                 reader = self._idle_readers.pop() if self._idle_readers else await self._connect(writes=False)
@@ -75,7 +79,7 @@ class SqliteCatalogue:
                     self._idle_readers.append(reader)
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[port.UnitOfWork]:
+    async def write(self, *, durable: bool = True) -> AsyncIterator[port.UnitOfWork]:
         """Commits at the end, rolls back when an exception leaves the block. Do not open one inside another."""
         self._waiting += 1
         try:
@@ -89,14 +93,17 @@ class SqliteCatalogue:
                     yield SqlUnitOfWork(writer, writing=True)
                 done = self._batch
                 assert done is not None
-                if self._waiting == 0:
+                if self._waiting == 0 and durable:
                     await self._commit(writer)
                 elif self._committer is None:
                     # It queues behind those who wait already: they are what it commits.
                     self._committer = asyncio.create_task(self._commit_in_turn(writer))
             finally:
                 self._writing.release()
-            await _settled(done)
+            if durable:
+                await _settled(done)
+            else:
+                self._unawaited = done
 
     async def close(self) -> None:
         """Close all connections. No unit of work may be open."""

@@ -69,9 +69,11 @@ class SqlCatalogue:
             yield SqlUnitOfWork(connection, writing=False)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[port.UnitOfWork]:
+    async def write(self, *, durable: bool = True) -> AsyncIterator[port.UnitOfWork]:
         """Commits at the end, rolls back when an exception leaves the block. Do not open one inside another."""
         async with _errors_translated(), self._writers.begin() as connection:
+            if not durable:
+                await connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield SqlUnitOfWork(connection, writing=True)
 
     async def close(self) -> None:

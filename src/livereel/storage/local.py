@@ -49,6 +49,8 @@ class LocalStore:
     All stores of one bucket share its `threads`.
     """
 
+    near = True
+
     def __init__(self, bucket: str, root: Path, threads: BucketThreads | None = None) -> None:
         self.bucket = bucket
         self._root = root

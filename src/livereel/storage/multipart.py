@@ -81,7 +81,7 @@ class Multipart:
         etag = answer.headers.get("etag", "")
         if await self._damaged(etag, digest.hexdigest(), False):
             raise self._error("store", key, f"part {number} arrived damaged: its ETag is {etag}")
-        return Part(number, len(data), digest.hexdigest(), etag)
+        return Part(number, len(data), digest.hexdigest(), _bare(etag))
 
     async def present(self, key: str, upload_id: str) -> dict[int, tuple[int, str]] | None:
         """See `PartUploads`."""
@@ -97,7 +97,7 @@ class Multipart:
             for part in _PART.findall(answer.text):
                 number, size, etag = _NUMBER.search(part), _SIZE.search(part), _ETAG.search(part)
                 if number and size and etag:
-                    found[int(number[1])] = int(size[1]), unescape(etag[1])
+                    found[int(number[1])] = int(size[1]), _bare(unescape(etag[1]))
             following = _NEXT.search(answer.text)
             if not _TRUNCATED.search(answer.text) or not following:
                 return found
@@ -106,7 +106,7 @@ class Multipart:
     async def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> StoredObject:
         """See `PartUploads`."""
         listed = "".join(
-            f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(part.etag)}</ETag></Part>" for part in parts
+            f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag></Part>' for part in parts
         )
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
         answer = await self._send("complete", "POST", key, {"uploadId": upload_id}, body)
@@ -160,6 +160,11 @@ def composite(parts: Sequence[Part]) -> str:
     """What S3 makes of the MD5s of the parts for the object's ETag."""
     digests = b"".join(bytes.fromhex(part.md5) for part in parts)
     return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _bare(etag: str) -> str:
+    """Stores quote in some answers and not in others."""
+    return etag.strip('"')
 
 
 def _is_gone(refusal: S3Refusal) -> bool:

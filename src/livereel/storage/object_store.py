@@ -65,6 +65,8 @@ T = TypeVar("T")
 class ObjectStore:
     """`port.Store` for one configured bucket; `bucket` is the name templates use."""
 
+    near = False
+
     def __init__(self, bucket: str, config: BucketConfig, *, request_timeout: float = REQUEST_TIMEOUT) -> None:
         self.bucket = bucket
         self._config = config

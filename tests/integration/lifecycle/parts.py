@@ -34,13 +34,13 @@ class MortalCatalogue:
             yield uow
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[UnitOfWork]:
+    async def write(self, *, durable: bool = True) -> AsyncIterator[UnitOfWork]:
         if self.writes_left is not None:
             self.dead = self.dead or self.writes_left == 0
             self.writes_left -= 1
         if self.dead:
             raise Dead
-        async with self._inner.write() as uow:
+        async with self._inner.write(durable=durable) as uow:
             yield uow
 
     async def close(self) -> None:

@@ -173,7 +173,7 @@ class Seen:
         yield self
 
     @asynccontextmanager
-    async def write(self) -> Any:
+    async def write(self, *, durable: bool = True) -> Any:
         if self.broken:
             raise OSError("disk full")
         yield self

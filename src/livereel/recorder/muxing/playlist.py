@@ -56,3 +56,13 @@ class Playlist:
 def count_slices(text: str) -> int:
     """How many slices a playlist names."""
     return sum(line.startswith("#EXTINF:") for line in text.splitlines())
+
+
+def with_first(slices: int, text: str) -> str:
+    """The beginning of a growing playlist: as it was when it named only so many slices."""
+    lines = text.splitlines(keepends=True)
+    names = [number for number, line in enumerate(lines) if not line.startswith("#")]
+    if slices >= len(names):
+        return text
+    end = names[slices - 1] + 1 if slices else next(n for n, line in enumerate(lines) if "PROGRAM-DATE-TIME" in line)
+    return "".join(lines[:end])
