@@ -464,6 +464,11 @@ class Owner:
             await self._fail(task, error)
 
     async def _fail(self, task: Task, error: str) -> None:
+        # First the spool: a server that is killed in between finds a task without one, and fails it at its next start.
+        try:
+            await asyncio.to_thread(recovery.remove, self._spool_dir, task.id)
+        except SpoolError as left:
+            log.warning("spool_not_removed", stream=str(task.key), task=task.id, error=left.detail)
         failed = replace(
             task,
             state=next_task_state(task.state, TaskEvent.FAIL),
@@ -476,7 +481,6 @@ class Owner:
             if task.record_type is not RecordType.COMMAND:  # who sent START gets the reason as its answer
                 await change.tell(CallbackEvent.RECORD_FAILED, failed, error=error)
         metrics.tasks.labels(TaskState.FAILED).inc()
-        await asyncio.to_thread(recovery.remove, self._spool_dir, task.id)
         log.warning("task_not_begun", stream=str(task.key), task=task.id, error=error)
 
     async def _stop(self, key: StreamKey) -> Task:

@@ -15,6 +15,7 @@ import time
 from typing import Final
 
 from livereel.callbacks.guard import TargetGuard, TargetRefused
+from livereel.observe.processes import die_with_parent
 from livereel.pulls.events import (
     Alarm,
     Failed,
@@ -184,6 +185,7 @@ def _watch(stop: threading.Event) -> None:
 
 def main() -> None:
     """Entry point: `python -m livereel.pulls.worker`."""
+    die_with_parent()
     # Ctrl-C and service managers signal the whole process group; when to end is the supervisor's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -20,6 +20,7 @@ import structlog
 
 from livereel.domain.recordings import SpoolPosition
 from livereel.domain.templates import RecordFormat
+from livereel.observe.processes import die_with_parent
 from livereel.recorder.busy import BusyNote
 from livereel.recorder.events import TaskFailed, TaskSpec, to_json
 from livereel.recorder.task import TaskRecorder
@@ -152,6 +153,7 @@ class Worker:
 
 def main() -> None:
     """Entry point: `python -m livereel.recorder.worker <busy note>`."""
+    die_with_parent()
     # Ctrl-C and service managers signal the whole process group; when to end is the supervisor's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import BinaryIO
 
+from livereel.observe.processes import die_with_parent
 from livereel.snapshots.decode import CannotPicture, jpeg
 from livereel.snapshots.wire import LENGTH, message, take_request
 
@@ -22,6 +23,7 @@ _NICE = 10  # a late picture harms nobody
 
 def main() -> None:
     """Entry point: `python -m livereel.snapshots.worker`. Ends when stdin is closed."""
+    die_with_parent()
     # Ctrl-C and service managers signal the whole process group; when to end is the pool's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 
 import structlog
 
+from livereel.observe.processes import die_with_parent
 from livereel.recorder.events import to_json
 from livereel.verify.check import check
 from livereel.verify.remake import CannotRemake, remake
@@ -50,6 +51,7 @@ class _Voice:
 
 def main() -> None:
     """Entry point: `python -m livereel.verify.worker`. Ends when stdin is closed."""
+    die_with_parent()
     # Ctrl-C and service managers signal the whole process group; when to end is the pool's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
