@@ -75,7 +75,11 @@ def settings_of(context: typer.Context) -> "Settings":
 
 def at_desk(context: typer.Context, work: "Callable[[Desk], Coroutine[Any, Any, Any]]") -> Any:
     """Run `work` on the catalogue; tells errors in one line and ends the program."""
+    import structlog
+
     settings = settings_of(context)
+    # What a command prints is its answer; who deleted what goes beside it.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
     async def opened() -> Any:
         async with _desk(settings) as desk:
