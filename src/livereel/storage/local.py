@@ -112,6 +112,15 @@ class LocalStore:
         finally:
             os.close(descriptor)
 
+    async def objects(self, below: str = "") -> AsyncIterator[StoredObject]:
+        """Regular files only, by directory. A name that was shortened is listed as it is on the disk."""
+        waiting = [_components(below) if below else []]
+        while waiting:
+            directories, found = await self._threads.run(self._list, waiting.pop(), timeout=LOOKUP_TIMEOUT)
+            waiting += reversed(directories)
+            for stored in found:
+                yield stored
+
     async def delete(self, key: str) -> bool:
         """Remove the object and the directories that it leaves empty."""
         return await self._threads.run(self._delete, key, timeout=LOOKUP_TIMEOUT)
@@ -174,6 +183,28 @@ class LocalStore:
                 return descriptor
             os.close(descriptor)
             raise StoreError(f"{self.describe(key)} is not a regular file")
+
+    def _list(self, parts: list[str]) -> tuple[list[list[str]], list[StoredObject]]:
+        """The directories in a directory, and its objects."""
+        directories: list[list[str]] = []
+        objects: list[StoredObject] = []
+        with self._errors("list", "/".join(parts) or "."):
+            try:
+                with self._walk(parts, make=False) as directory, os.scandir(directory) as entries:
+                    for entry in sorted(entries, key=lambda entry: entry.name):
+                        if not parts and entry.name == STAGING:
+                            continue
+                        found = entry.stat(follow_symlinks=False)
+                        if stat.S_ISDIR(found.st_mode):
+                            directories.append([*parts, entry.name])
+                        elif stat.S_ISREG(found.st_mode):
+                            key = _key([*parts, entry.name])
+                            objects.append(StoredObject(key, found.st_size, found.st_mtime))
+            except OSError as error:
+                if error.errno == errno.ENOENT or error.errno in _NOT_A_DIRECTORY:
+                    return [], []
+                raise
+        return directories, objects
 
     def _delete(self, key: str) -> bool:
         *directories, name = _components(key)
@@ -260,6 +291,12 @@ def _components(key: str) -> list[str]:
     if parts[0].rstrip("~") == STAGING:
         parts[0] += "~"  # steps aside, and so does whatever it would land on
     return [_shortened(part) for part in parts]
+
+
+def _key(parts: list[str]) -> str:
+    """The inverse of `_components`, but for names that were shortened."""
+    first = parts[0].removesuffix("~") if parts[0].rstrip("~") == STAGING else parts[0]
+    return "/".join([first, *parts[1:]])
 
 
 def _shortened(component: str) -> str:

@@ -154,6 +154,18 @@ class ObjectStore:
             start = stop
             yield piece
 
+    async def objects(self, below: str = "") -> AsyncIterator[StoredObject]:
+        """In the order of the store."""
+        batches = aiter(obstore.list(self._store, prefix=check_object_key(below) if below else None))
+        while True:
+            with self._errors("list", below or "."):
+                try:
+                    batch = await self._in_time(anext(batches))
+                except StopAsyncIteration:
+                    return
+            for found in batch:
+                yield StoredObject(found["path"], found["size"], found["last_modified"].timestamp())
+
     async def delete(self, key: str) -> bool:
         """Remove the object."""
         if await self.stat(key) is None:

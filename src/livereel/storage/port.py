@@ -103,6 +103,10 @@ class Store(Protocol):
         """The bytes [start, end) in pieces. Raises StoreError."""
         ...
 
+    def objects(self, below: str = "") -> AsyncIterator[StoredObject]:
+        """The objects whose keys begin with `below` and a slash, all of them without `below`. Raises StoreError."""
+        ...
+
     async def delete(self, key: str) -> bool:
         """Remove the object; False if there was none."""
         ...

@@ -168,3 +168,16 @@ async def test_many_at_once(store: Store, tmp_path: Path) -> None:
 
 async def test_check_of_a_store_in_order(store: Store) -> None:
     await store.check()
+
+
+async def test_objects_are_listed_below_a_directory(store: Store) -> None:
+    keys = ["a/b/1.ts", "a/b/2.ts", "a/b/c/3.ts", "a/bc/4.ts", "a/b.ts", "5.ts", *(f"odd/{key}" for key in ODD_KEYS)]
+    for number, key in enumerate(keys):
+        await store.put_bytes(key, b"x" * number)
+    listed = {found.key: found.size async for found in store.objects("a/b")}
+    assert listed == {"a/b/1.ts": 0, "a/b/2.ts": 1, "a/b/c/3.ts": 2}
+    assert {found.key: found.size async for found in store.objects()} == {key: size for size, key in enumerate(keys)}
+    assert [found async for found in store.objects("nothing/here")] == []
+    assert [found async for found in store.objects("5.ts")] == []
+    at = next(found.modified_at for found in [found async for found in store.objects("a/b")])
+    assert abs(at - time.time()) < 60
