@@ -161,7 +161,8 @@ def main() -> None:
         os.nice(_NICE)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     worker = Worker(sys.stdin.fileno(), sys.stdout.fileno(), BusyNote(Path(sys.argv[1])), time.monotonic)
-    worker.run()
+    with contextlib.suppress(BrokenPipeError):  # the server is dead, and there is nobody left to report to
+        worker.run()
     os._exit(0)  # files under way stay as they are: closing them would only delay the end
 
 

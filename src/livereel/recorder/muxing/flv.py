@@ -21,6 +21,8 @@ from livereel.recorder.packets import Packet, Tracks
 INDEX_ENTRIES: Final = 400
 #: Bytes collected before they are written; the spool is the safe copy.
 _BUFFER_BYTES: Final = 256 * 1024
+#: Milliseconds of media collected at most: who looks at a growing file is so far behind, whatever the bit rate.
+_BUFFER_MS: Final = 1_000
 
 _VIDEO_IDS: Final[dict[VideoCodec, float | bytes]] = {
     VideoCodec.H264: 7.0,
@@ -46,7 +48,7 @@ class FlvWriter:
         self._position = 0  # end of the file with what waits
         self._waiting: list[Tag] = []
         self._waiting_bytes = 0
-        self._last = 0
+        self._last = self._flushed_at = 0
         self._index: list[tuple[int, int]] = []  # (time in ms, position) of key frames
         self._index_step = 1
         self._key_frames = 0
@@ -69,7 +71,7 @@ class FlvWriter:
             self._note_key_frame(dts)
         self._add(Tag(packet.kind, dts, packet.payload))
         self._last = dts
-        if self._waiting_bytes > _BUFFER_BYTES:
+        if self._waiting_bytes > _BUFFER_BYTES or dts - self._flushed_at >= _BUFFER_MS:
             self._flush()
 
     def stable_end(self) -> int:
@@ -99,6 +101,7 @@ class FlvWriter:
         data = encode_tags(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
+        self._flushed_at = self._last
         self._write_all(data)
 
     def _write_all(self, data: bytes) -> None:
