@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from livereel.domain.errors import StoreError
 from livereel.domain.naming import check_object_key
+from livereel.spool.directories import make_durable
 from livereel.storage.port import Space, StoredObject
 from livereel.storage.source import open_source
 from livereel.storage.threads import LOOKUP_TIMEOUT, BucketThreads
@@ -257,7 +258,7 @@ class LocalStore:
     def _walk(self, directories: list[str], *, make: bool) -> Iterator[int]:
         """A descriptor of the directory, opened step by step from the bucket's."""
         if make:
-            self._root.mkdir(parents=True, exist_ok=True)
+            make_durable(self._root)
         # The bucket's own directory may be a link: whoever can make one there is the operator.
         current = os.open(self._root, _DIRECTORY & ~os.O_NOFOLLOW)
         try:
