@@ -250,7 +250,8 @@ def check_tidy(instance: Instance) -> None:
         for row in instance.query("SELECT f.bucket, s.object_key FROM slices s JOIN files f ON f.job_id = s.job_id")
     }
     stored = {path for path in (instance.data_dir / "store").rglob("*") if path.is_file()}
-    unknown = {path for path in stored - known if not path.name.startswith("recording")}
+    # What a put left behind that was killed is in a place of its own, and goes after a day.
+    unknown = {path for path in stored - known if not path.name.startswith("recording") and path.suffix != ".part"}
     assert not unknown, f"nobody knows {sorted(map(str, unknown))[:5]}"
 
 
