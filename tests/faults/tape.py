@@ -329,12 +329,19 @@ class Disk:
             else:
                 _apply(file.data, step, None)
 
-    def now(self, target: Path) -> None:
-        """As a process sees it, and another one after it was killed: everything is there."""
-        self._lay_out(target, lambda step, data: _apply(data, step, None), lambda _step: True)
+    @contextmanager
+    def tried(self, step: Write) -> Iterator[None]:
+        """As if this write had come now."""
+        self.play(step)
+        yield
+        self._files[step.file].pending.pop()
 
-    def after_power_cut(self, target: Path, chance: random.Random) -> None:
-        """As it may look when the power is cut now."""
+    def now(self) -> dict[str, bytes]:
+        """What a process sees, and another one after it was killed: everything is there."""
+        return self._look(lambda step, data: _apply(data, step, None), lambda _step: True)
+
+    def after_power_cut(self, chance: random.Random) -> dict[str, bytes]:
+        """What may be there when the power is cut now: contents of files by their path below the root."""
         sector = chance.choice(SECTORS)
         likely = chance.choice((0.0, 0.1, 0.5, 0.9, 1.0))
         kept: dict[int, bool] = {}
@@ -351,21 +358,25 @@ class Disk:
                 share = chance.random()
                 _apply(data, step, (sector, {number for number in sectors if chance.random() < share}))
 
-        self._lay_out(target, write, keep)
+        return self._look(write, keep)
 
-    def _lay_out(self, target: Path, write: Callable[[Step, bytearray], None], keep: Callable[[Names], bool]) -> None:
+    def _look(self, write: Callable[[Step, bytearray], None], keep: Callable[[Names], bool]) -> dict[str, bytes]:
         contents: dict[int, bytes] = {}
+        found: dict[str, bytes] = {}
 
         def content(number: int) -> bytes:
             if number not in contents:
-                data = bytearray(self._files[number].data)
-                for step in self._files[number].pending:
-                    write(step, data)
-                contents[number] = bytes(data)
+                file = self._files[number]
+                if file.pending:
+                    data = bytearray(file.data)
+                    for step in file.pending:
+                        write(step, data)
+                    contents[number] = bytes(data)
+                else:
+                    contents[number] = bytes(file.data)
             return contents[number]
 
-        def lay_out(number: int, path: Path) -> None:
-            path.mkdir(exist_ok=True)
+        def look(number: int, path: str) -> None:
             names = dict(self._files[number].names)
             for step in self._files[number].pending:
                 if isinstance(step, Names) and keep(step):
@@ -374,11 +385,12 @@ class Disk:
                             _rename(names, name, what)
             for name, what in names.items():
                 if self._files[what].directory:
-                    lay_out(what, path / name)
+                    look(what, f"{path}{name}/")
                 else:
-                    (path / name).write_bytes(content(what))
+                    found[path + name] = content(what)
 
-        lay_out(0, target)
+        look(0, "")
+        return found
 
 
 def _rename(names: dict[str, int], name: str, what: int | None) -> None:
@@ -414,9 +426,11 @@ def torn(step: Step) -> Iterator[Step]:
 
 
 @contextmanager
-def empty(directory: Path) -> Iterator[Path]:
-    """A directory to lay a state out in, gone afterwards."""
-    target = directory / "state"
-    shutil.rmtree(target, ignore_errors=True)
+def laid_out(files: dict[str, bytes], target: Path) -> Iterator[Path]:
+    """A directory with these files, gone afterwards."""
+    target.mkdir()
+    for name, data in files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(data)
     yield target
     shutil.rmtree(target)

@@ -20,7 +20,7 @@ from livereel.spool import writer as writer_module
 from livereel.spool.format import boot_id, segment_path, segments
 from livereel.spool.pool import SpoolPool
 from livereel.spool.recovery import recover
-from tests.faults.tape import Bang, Disk, Note, Tape, Write, empty, torn
+from tests.faults.tape import Bang, Disk, Note, Tape, laid_out, torn
 from tests.unit.media import AUDIO_HEADER, HEADERS, NOW, audio, gop
 
 TASK = "task"
@@ -133,19 +133,12 @@ def recovered_twice(root: Path, boot: str) -> SpoolPosition | None:
 async def test_a_kill_at_any_step_leaves_what_was_written(story: Story, tmp_path: Path) -> None:
     disk = Disk()
     for index, step in enumerate(story.tape.steps):
-        pieces = [*torn(step), None] if isinstance(step, Write) else [None]
-        for piece in pieces:
-            with empty(tmp_path) as root:
-                if piece is not None:
-                    half = Disk()
-                    for before in story.tape.steps[:index]:
-                        half.play(before)
-                    half.play(piece)
-                    half.now(root)
-                else:
-                    disk.play(step)
-                    disk.now(root)
+        for piece in torn(step):
+            with disk.tried(piece), laid_out(disk.now(), tmp_path / "state") as root:
                 check_prefix(story, root, recovered_twice(root, boot_id()), last(story, index, Written))
+        disk.play(step)
+        with laid_out(disk.now(), tmp_path / "state") as root:
+            check_prefix(story, root, recovered_twice(root, boot_id()), last(story, index, Written))
 
 
 async def test_a_power_cut_at_any_step_leaves_what_was_synced(story: Story, tmp_path: Path) -> None:
@@ -154,8 +147,7 @@ async def test_a_power_cut_at_any_step_leaves_what_was_synced(story: Story, tmp_
     for index, step in enumerate(story.tape.steps):
         disk.play(step)
         for _ in range(CUTS_PER_STEP):
-            with empty(tmp_path) as root:
-                disk.after_power_cut(root, chance)
+            with laid_out(disk.after_power_cut(chance), tmp_path / "state") as root:
                 check_prefix(story, root, recovered_twice(root, REBOOTED), last(story, index, Synced))
 
 
@@ -166,8 +158,7 @@ async def test_power_cuts_that_hypothesis_thinks_of(story: Story, tmp_path: Path
         disk = Disk()
         for step in story.tape.steps[: index + 1]:
             disk.play(step)
-        with empty(tmp_path) as root:
-            disk.after_power_cut(root, chance)
+        with laid_out(disk.after_power_cut(chance), tmp_path / "state") as root:
             check_prefix(story, root, recovered_twice(root, REBOOTED), last(story, index, Synced))
 
     cut()
@@ -179,14 +170,12 @@ async def test_recovery_may_be_killed_at_any_of_its_own_steps(story: Story, tmp_
     disk = Disk()
     for step in story.tape.steps:
         disk.play(step)
-        seed = chance.random()
-        with empty(tmp_path) as root:
-            disk.after_power_cut(root, random.Random(seed))
+        files = disk.after_power_cut(chance)
+        with laid_out(files, tmp_path / "state") as root:
             end = recover(root, TASK, REBOOTED)
             left = contents(root)
         for dies_at in range(10):
-            with empty(tmp_path) as root:
-                disk.after_power_cut(root, random.Random(seed))
+            with laid_out(files, tmp_path / "state") as root:
                 with pytest.MonkeyPatch.context() as taping:
                     tape = Tape(root, taping)
                     tape.dies_at = len(tape.steps) + dies_at
@@ -210,9 +199,11 @@ async def test_a_spool_goes_on_after_a_power_cut_and_outlives_the_next(story: St
         first = Disk()
         for step in story.tape.steps[: index + 1]:
             first.play(step)
-        generation = tmp_path / f"second-{index}"
-        first.after_power_cut(generation, chance)
-        with pytest.MonkeyPatch.context() as taping:
+        files = first.after_power_cut(chance)
+        with (
+            laid_out(files, tmp_path / f"second-{index}") as generation,
+            pytest.MonkeyPatch.context() as taping,
+        ):
             tape = Tape(generation, taping)
             end = recover(generation, TASK, REBOOTED)
             if end is None:
@@ -221,16 +212,15 @@ async def test_a_spool_goes_on_after_a_power_cut_and_outlives_the_next(story: St
             pool = SpoolPool(generation, fsync_interval=60)
             await publish(pool, tape, "publish-3", range(4))
             await pool.close()
-        task_dir = generation / TASK
-        again = Story(tape, {number: segment_path(task_dir, number).read_bytes() for number in segments(task_dir)})
+            task_dir = generation / TASK
+            again = Story(tape, {number: segment_path(task_dir, number).read_bytes() for number in segments(task_dir)})
         disk = Disk()
         for at, step in enumerate(tape.steps):
             disk.play(step)
             if at < tape.begin or not isinstance(step, Note):
                 continue
             for _ in range(4):
-                with empty(tmp_path) as root:
-                    disk.after_power_cut(root, chance)
+                with laid_out(disk.after_power_cut(chance), tmp_path / "state") as root:
                     check_prefix(again, root, recovered_twice(root, "a third"), last(again, at, Synced))
 
 
@@ -240,8 +230,7 @@ async def test_a_byte_that_turned_within_what_was_synced_does_not_cost_what_foll
     disk = Disk()
     for step in story.tape.steps:
         disk.play(step)
-    with empty(tmp_path) as root:
-        disk.now(root)
+    with laid_out(disk.now(), tmp_path / "state") as root:
         path = segment_path(root / TASK, 1)
         data = bytearray(path.read_bytes())
         data[2000] ^= 0xFF

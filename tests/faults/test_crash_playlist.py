@@ -1,0 +1,136 @@
+"""Kills and power cuts at every step of slices, playlists and recording.json.
+
+In the working directory only kills count: after a power cut it is emptied and everything is made again from the spool.
+In a bucket of this machine power cuts count too: what was reported stored is what the spool was given up for.
+"""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from livereel.recorder.events import SliceReady
+from livereel.storage.local import LocalStore
+from livereel.testing.source import generate_tags
+from tests.faults.tape import Disk, Note, Tape, torn
+from tests.integration.recorder.spools import HLS, Spool, finished, run, spec
+
+TS_PACKET = 188
+#: Seeded power cuts at each step of the tape.
+CUTS_PER_STEP = 8
+
+
+def named(playlist: bytes) -> list[str]:
+    """What a playlist names; it must be a whole one."""
+    lines = playlist.decode().splitlines(keepends=True)
+    assert lines[0] == "#EXTM3U\n"
+    assert all(line.endswith("\n") for line in lines)
+    complete = "#EXT-X-PLAYLIST-TYPE:VOD\n" in lines
+    assert complete == (lines[-1] == "#EXT-X-ENDLIST\n")
+    assert complete or "#EXT-X-PLAYLIST-TYPE:EVENT\n" in lines
+    return [line.strip() for line in lines if not line.startswith("#")]
+
+
+def test_a_playlist_names_whole_slices_at_every_step_of_its_writer(tmp_path: Path) -> None:
+    end = Spool(tmp_path / "spool").publish(generate_tags(9, gop_seconds=1, size=(64, 48), fps=10))
+    work = tmp_path / "work"
+    work.mkdir()
+    with pytest.MonkeyPatch.context() as taping:
+        tape = Tape(work, taping)
+        events = run(spec(tmp_path, [HLS], slice_duration=2), end)
+    (file,) = finished(events, HLS)
+    slices = {event.name: event.path.read_bytes() for event in events if isinstance(event, SliceReady)}
+    assert len(slices) >= 4
+    most, disk = 0, Disk()
+    for step in tape.steps:
+        for piece in torn(step):
+            with disk.tried(piece):
+                assert check_directory(disk.now(), slices) == most
+        disk.play(step)
+        count = check_directory(disk.now(), slices)
+        assert count >= most  # a playlist only grows
+        most = count
+    assert most == len(slices)
+    assert named(file.path.read_bytes()) == list(slices)
+    assert "#EXT-X-ENDLIST" in file.path.read_text()
+
+
+def check_directory(files: dict[str, bytes], slices: dict[str, bytes]) -> int:
+    """The playlist in the working directory names whole slices only; gives how many."""
+    playlist = next((path for path in files if path.endswith(".m3u8")), None)
+    if playlist is None:
+        return 0
+    names = named(files[playlist])
+    assert names == list(slices)[: len(names)]
+    for name in names:
+        assert files[f"{playlist.rpartition('/')[0]}/{name}"] == slices[name]
+    return len(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """`put` came back: the object is this."""
+
+    key: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Putting:
+    """From now on the object may be this."""
+
+    key: str
+    data: bytes
+
+
+async def test_what_is_in_a_bucket_is_whole_and_what_was_reported_stored_stays(tmp_path: Path) -> None:
+    root, work = tmp_path / "disk", tmp_path / "disk" / "work"
+    work.mkdir(parents=True)
+    slices = [random.Random(number).randbytes(TS_PACKET * (10 + 7 * number)) for number in range(3)]
+    texts = [json.dumps({"slices": [f"{n}.ts" for n in range(count)]}).encode() * 9 for count in (1, 2, 3)]
+    with pytest.MonkeyPatch.context() as taping:
+        tape = Tape(root, taping)
+        store = LocalStore("recordings", root / "store" / "recordings")
+
+        async def put(key: str, data: bytes, *, final: bool = False, as_bytes: bool = False) -> None:
+            tape.note(Putting(key, data))
+            if as_bytes:
+                await store.put_bytes(key, data)
+            else:
+                path = work / key.rpartition("/")[2]
+                with path.open("wb") as file:
+                    file.write(data)
+                await store.put_file(key, path, final=final)
+            tape.note(Stored(key, data))
+
+        for number, data in enumerate(slices):
+            await put(f"live/cam/{number}.ts", data, final=True)
+            await put("live/cam/index.m3u8", texts[number])
+        await put("live/cam/recording.json", texts[0], as_bytes=True)
+        await put("live/cam/recording.json", texts[1], as_bytes=True)
+    chance, disk = random.Random(3), Disk()
+    allowed: dict[str, set[bytes]] = {}
+    stored: dict[str, bytes] = {}
+    for step in tape.steps:
+        disk.play(step)
+        if isinstance(step, Note) and isinstance(step.value, Putting):
+            allowed.setdefault(step.value.key, set()).add(step.value.data)
+        if isinstance(step, Note) and isinstance(step.value, Stored):
+            stored[step.value.key] = step.value.data
+            allowed[step.value.key] = {step.value.data}
+        for _ in range(CUTS_PER_STEP):
+            check_bucket(disk.after_power_cut(chance), stored, allowed)
+
+
+def check_bucket(files: dict[str, bytes], stored: dict[str, bytes], allowed: dict[str, set[bytes]]) -> None:
+    bucket = "store/recordings/"
+    found = {path.removeprefix(bucket): data for path, data in files.items() if path.startswith(bucket)}
+    found = {key: data for key, data in found.items() if not key.startswith(".livereel/")}
+    assert stored.keys() <= found.keys()
+    for key, data in found.items():
+        assert data in allowed[key]
+    if (playlist := found.get("live/cam/index.m3u8")) is not None:
+        for name in json.loads(playlist[: len(playlist) // 9])["slices"]:
+            assert f"live/cam/{name}" in found
