@@ -18,6 +18,7 @@ from livereel.cli import (
     serve,
     templates,
     users,
+    verify,
 )
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("verify")(verify.verify)
 app.command("retention")(retention.retention)
 for group in (projects, users, keys, policies, templates, recordings, messages):
     app.add_typer(group.app)

@@ -7,6 +7,7 @@ import typer
 from livereel.cli.shell import AsJson, Desk, at_desk, bytes_text, print_json, say, show, when
 from livereel.domain.errors import LivereelError
 from livereel.domain.states import FileState
+from livereel.domain.verification import reasons
 
 if TYPE_CHECKING:
     from livereel.control.recordings import RecordingService
@@ -59,7 +60,7 @@ def show_(
             if value is not None:
                 say(f"{name.replace('_', ' '):<10} {value}")
         say("")
-        show(["format", "state", "started", "length", "codecs", "size", "gaps", "path"], rows, as_json=False)
+        show(["format", "state", "started", "length", "codecs", "size", "gaps", "check", "path"], rows, as_json=False)
 
     at_desk(context, work)
 
@@ -150,6 +151,10 @@ def _file(desk: Desk, file: "RecordFile") -> dict[str, Any]:
         "bytes": file.size,
         "size": bytes_text(file.size),
         "gaps": len(file.report.get("gaps", [])),
+        "verification": None if file.verification is None else file.verification.value,
+        "verified": when(file.verified_at),
+        "reasons": [damage.to_json() for damage in file.damages],
+        "check": _check(file),
         "sha256": file.sha256,
         "bucket": file.bucket,
         "object": file.object_key,
@@ -157,6 +162,13 @@ def _file(desk: Desk, file: "RecordFile") -> dict[str, Any]:
         "deleted": when(file.deleted_at),
         "delete_reason": file.delete_reason.value if file.delete_reason else None,
     }
+
+
+def _check(file: "RecordFile") -> str | None:
+    """What reading it again gave, in a word or two."""
+    if file.verification is None:
+        return None
+    return " ".join([file.verification.value, *([f"({', '.join(reasons(file.damages))})"] if file.damages else [])])
 
 
 def _place(desk: Desk, file: "RecordFile") -> str | None:

@@ -49,6 +49,9 @@ def _file(file: RecordFile) -> dict[str, Any]:
         "height": file.height,
         "video_codec": file.video_codec,
         "audio_codec": file.audio_codec,
+        "verification": file.verification,
+        "verification_reasons": [damage.to_json() for damage in file.damages],
+        "verified_at": _time(file.verified_at),
         **file.report,
     }
 
