@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -63,6 +64,7 @@ from livereel.ingest.listener import IngestServer
 from livereel.observe.clock import SystemClock
 from livereel.observe.garbage import collected_rarely
 from livereel.recorder.supervisor import RecorderSupervisor
+from livereel.rtmp.session import Timeouts
 from livereel.settings import Settings
 from livereel.snapshots.pool import PicturePool
 from livereel.spool.directories import make_durable
@@ -214,7 +216,12 @@ class Server:
             host=settings.rtmp.host,
             port=settings.rtmp.port,
             admission=publishing,
-            config=IngestConfig(max_connections=settings.rtmp.max_connections),
+            config=IngestConfig(
+                max_connections=settings.rtmp.max_connections,
+                timeouts=Timeouts(
+                    settings.rtmp.handshake_timeout, settings.rtmp.publish_timeout, settings.rtmp.idle_timeout
+                ),
+            ),
             clock=clock,
             on_sweep=spools.flush,
         )
@@ -311,6 +318,8 @@ class Server:
             listener=listener,
             tls_certificate=self._settings.api.tls_certificate,
             tls_key=self._settings.api.tls_key,
+            max_connections=self._settings.api.max_connections,
+            request_timeout=self._settings.api.request_timeout,
         )
         await api.start()
         self._stack.push_async_callback(api.stop)
@@ -361,6 +370,7 @@ class Server:
 async def run(settings: Settings, announce: Callable[[Server], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called when everything is up. A second signal ends at once."""
     server = Server(settings)
+    _allow_files()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -376,6 +386,12 @@ async def run(settings: Settings, announce: Callable[[Server], None]) -> None:
     finally:
         await server.stop()
         log.info("stopped")
+
+
+def _allow_files() -> None:
+    """Take all open files that the system grants; the soft limit of 1024 is for programs that call select()."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

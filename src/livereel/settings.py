@@ -70,6 +70,14 @@ class RtmpSettings(_Group):
     max_connections: int = Field(default=2000, ge=1)
     """Open connections at most; more are closed at once. 2000 stays below the usual limit of 4096 open files with one
     spool file per recorded stream. Raise `ulimit -n` with it."""
+    handshake_timeout: float = Field(default=10.0, ge=0.1, le=600)
+    """Seconds a peer has for RTMP's handshake: two round trips, 1 to 2 s on bad mobile links."""
+    publish_timeout: float = Field(default=30.0, ge=0.1, le=600)
+    """Seconds a peer has until it publishes, so that those who only hold connections open are gone soon."""
+    idle_timeout: float = Field(default=30.0, ge=0.5, le=3600)
+    """Seconds without a byte after which a push is over: a cable was pulled, a NAT forgot the connection. Encoders send
+    every 20 to 40 ms. An encoder that comes back sooner is refused until then, unless the domain has `stream_backup`;
+    shorter suits such encoders, longer suits links that stall."""
 
     @field_validator("default_domain")
     @classmethod
@@ -84,6 +92,12 @@ class ApiSettings(_Group):
     """Address to listen on. All addresses by default: every request but health checks must be signed."""
     port: Port = 8280
     """Port to listen on; 8280 is seldom anybody else's and needs no privileges. 0 takes a free one."""
+    max_connections: int = Field(default=500, ge=1, le=100_000)
+    """Open connections at most; more are closed at once. Applications need a few each; a limit keeps strangers from
+    taking the open files that recordings need."""
+    request_timeout: float = Field(default=30.0, ge=0.1, le=3600)
+    """Seconds in which a request must have come in whole, body included. 30 s are 3 kbit/s for a usual request and
+    3 Mbit/s for the largest."""
     tls_certificate: Path | None = None
     """PEM file with the certificate and its chain. Set together with `tls_key` to serve HTTPS; plain HTTP without, for
     use behind a proxy or on one machine."""

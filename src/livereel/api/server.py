@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import h11
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,6 +23,9 @@ KEEP_ALIVE = 75  # seconds an idle connection stays open; longer than the 60 s t
 STOP_GRACE = 10  # seconds for requests under way when the server stops
 # Above the API's own limit of 128 KB for headers, so that the API and not the parser refuses what is too large.
 _PARSER_LIMIT = 192 * 1024
+REQUEST_TIMEOUT = 30.0  # seconds; see settings.ApiSettings.request_timeout
+CONNECTIONS_MAX = 500  # see settings.ApiSettings.max_connections
+_ASKING = (h11.IDLE, h11.SEND_BODY)  # states of a peer whose request has not come in whole
 _BACKLOG = 1024  # connections the kernel may hold while the loop is busy
 
 
@@ -48,8 +52,11 @@ class ApiServer:
         listener: socket.socket | None = None,
         tls_certificate: Path | None = None,
         tls_key: Path | None = None,
+        max_connections: int = CONNECTIONS_MAX,
+        request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self._app = app
+        self._limits = max_connections, request_timeout
         self._host = host
         self.port = port
         self._hostname = hostname
@@ -63,7 +70,7 @@ class ApiServer:
         certificate, key = self._tls
         config = uvicorn.Config(
             self._app,
-            http=_protocol(self._hostname),
+            http=_protocol(self._hostname, *self._limits),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -118,9 +125,48 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _protocol(hostname: str) -> type[H11Protocol]:
+def _protocol(hostname: str, max_connections: int, request_timeout: float) -> type[H11Protocol]:
     class Protocol(H11Protocol):
-        """Answers what is not HTTP in the gateway's form, with a request id like every other reply."""
+        """Closes connections that are too many or too slow with a request.
+
+        Answers what is not HTTP in the gateway's form, with a request id like every other reply.
+        """
+
+        _due: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > max_connections:
+                log.warning("api_connection_refused", reason=f"{max_connections} connections are open already")
+                transport.abort()
+            else:
+                self._expect_request()
+
+        def data_received(self, data: bytes) -> None:
+            if self._due is None:
+                self._expect_request()
+            super().data_received(data)
+            if self.conn.their_state not in _ASKING or (self.cycle is not None and self._is_between_requests()):
+                self._expect_nothing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._expect_nothing()
+            super().connection_lost(exc)
+
+        def _is_between_requests(self) -> bool:
+            return self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+
+        def _expect_request(self) -> None:
+            self._due = self.loop.call_later(request_timeout, self._give_up)
+
+        def _expect_nothing(self) -> None:
+            if self._due is not None:
+                self._due.cancel()
+                self._due = None
+
+        def _give_up(self) -> None:
+            log.info("api_request_too_slow", client=self.client and self.client[0], seconds=request_timeout)
+            self.transport.abort()
 
         def send_400_response(self, msg: str) -> None:
             identity = RequestId(uuid.uuid4(), int(time.time()), hostname)

@@ -131,15 +131,13 @@ def check_limits(settings: "Settings") -> Iterator[Finding]:
     """Whether the system allows as many open files as the settings promise connections."""
     import resource
 
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)  # the server takes what the hard limit grants
     wanted = settings.rtmp.max_connections * FILES_PER_STREAM + FILES_BESIDE
     if allowed == resource.RLIM_INFINITY or allowed >= wanted:
         yield Finding(Verdict.OK, "open files", f"up to {allowed}")
     else:
         streams = max(0, allowed - FILES_BESIDE) // FILES_PER_STREAM
-        hint = (
-            f"`ulimit -n {wanted}`" if most in (resource.RLIM_INFINITY,) or most >= wanted else "raise the hard limit"
-        )
+        hint = f"raise the hard limit to {wanted}: `ulimit -Hn`, or LimitNOFILE of systemd"
         text = f"up to {allowed}: enough to record {streams} streams, rtmp.max_connections is "
         yield Finding(Verdict.WARN, "open files", f"{text}{settings.rtmp.max_connections}; {hint}")
 

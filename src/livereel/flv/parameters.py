@@ -9,7 +9,10 @@ from typing import Final
 from livereel.flv.bits import BitReader, without_emulation_prevention
 from livereel.flv.tags import FlvError
 
-_NAL_MAX: Final = 4096  # bytes looked at; a parameter set is under 100, and the bit reader's cost grows with this
+_NAL_MAX: Final = (
+    512  # bytes looked at; with scaling lists a parameter set has 300. The reader's cost is quadratic in it
+)
+_ORDER_CYCLE_MAX: Final = 255  # ITU-T H.264 section 7.4.2.1.1; else a few bytes could ask for 4 G numbers
 _HEVC_SPS: Final = 33
 _AV1_SEQUENCE_HEADER: Final = 1
 # Profiles whose SPS carries the chroma format (ITU-T H.264 section 7.3.2.1.1).
@@ -80,7 +83,10 @@ def _avc_sps(nal: bytes) -> tuple[int, int]:
         bits.skip(1)
         bits.se()
         bits.se()
-        for _ in range(bits.ue()):
+        cycle = bits.ue()
+        if cycle > _ORDER_CYCLE_MAX:
+            raise FlvError(f"a picture order cycle of {cycle}")
+        for _ in range(cycle):
             bits.se()
     bits.ue()
     bits.skip(1)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from livereel.rtmp.session import TIMEOUTS, Timeouts
+
 
 @dataclass(frozen=True, slots=True)
 class IngestConfig:
@@ -19,3 +21,8 @@ class IngestConfig:
     window: int = 1024 * 1024
     #: Seconds a pass may hold the event loop before it lets others run.
     slice_seconds: float = 0.002
+    #: How long peers may take, in seconds.
+    timeouts: Timeouts = TIMEOUTS
+    #: Seconds that one read may hold the event loop. Usual reads take a tenth of it; after one that took longer,
+    #: because of tiny messages or chunks, the connection is read in smaller pieces.
+    read_seconds: float = 0.004

@@ -37,6 +37,8 @@ log = structlog.get_logger()
 #: One recv: all that a usual stream sends between two passes, since each piece costs the demuxer a torn message. The
 #: buffer is allocated anew for each call, but only the part that is filled touches memory.
 READ_BYTES = 256 * 1024
+#: The first piece and the smallest: nobody knows yet what the bytes cost, and the dearest take 2 ms for 4 KiB.
+READ_BYTES_FIRST, READ_BYTES_MIN = 32 * 1024, 4096
 #: One recv before `publish`: what a publisher sends behind it without waiting stays in the kernel until it is admitted.
 OPENING_READ_BYTES = 4096
 #: Read in one visit at most: about 2 ms of demuxing, so that a sender faster than real time cannot hold the loop.
@@ -101,7 +103,8 @@ class Connection:
         self._config = config
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._session = Session()
+        self._session = Session(config.timeouts)
+        self._read_bytes = READ_BYTES_FIRST
         self._watched = False
         self._held_back = False
         self._unsent = bytearray()
@@ -134,7 +137,7 @@ class Connection:
         if self.phase is Phase.PUBLISHING:
             with contextlib.suppress(OSError):
                 waiting = struct.unpack("i", fcntl.ioctl(self._sock, termios.FIONREAD, bytes(4)))[0]
-                self._guarded(lambda: self._read(waiting))
+                self._guarded(lambda: self._read(waiting, everything=True))
 
     def tick(self, now: float) -> None:
         """Look at the time (monotonic). A publisher that we hold back ourselves is not idle."""
@@ -184,10 +187,11 @@ class Connection:
         self._unwatch()
         self._hub.ready(self)
 
-    def _read(self, limit: int) -> bool:
+    def _read(self, limit: int, *, everything: bool = False) -> bool:
         phase = self.phase
-        size = READ_BYTES if phase is Phase.PUBLISHING else OPENING_READ_BYTES
+        begun = self._clock.monotonic()
         while limit > 0:
+            size = self._read_bytes if phase is Phase.PUBLISHING else OPENING_READ_BYTES
             try:
                 data = self._sock.recv(size)
             except (BlockingIOError, InterruptedError):
@@ -202,11 +206,23 @@ class Connection:
                 return False
             if phase is Phase.PUBLISHING:
                 metrics.ingest_bytes.inc(len(data))
-            self._act(self._session.receive(data, self._clock.monotonic()))
+            received = self._clock.monotonic()
+            self._act(self._session.receive(data, received))
             limit -= len(data)
             if self.phase is not phase or len(data) < size:
                 return False
+            now = self._clock.monotonic()
+            self._adapt(now - received)
+            if now - begun > self._config.read_seconds and not everything:
+                return True
         return True
+
+    def _adapt(self, seconds: float) -> None:
+        """Choose the size of the next read by how long a full one took."""
+        if seconds > self._config.read_seconds:
+            self._read_bytes = max(READ_BYTES_MIN, self._read_bytes // 2)
+        elif seconds < self._config.read_seconds / 4:
+            self._read_bytes = min(READ_BYTES, self._read_bytes * 2)
 
     def _discard(self) -> None:
         try:

@@ -10,7 +10,7 @@ No exception leaves these calls because of anything the peer sends.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from livereel.amf import amf0
 from livereel.amf.values import AmfError, Value
@@ -27,6 +27,17 @@ from livereel.rtmp.url import PublishTarget
 HANDSHAKE_TIMEOUT: Final = 10.0  # seconds from the first byte to C2; two round trips, 1-2 s on bad mobile links
 SETUP_TIMEOUT: Final = 30.0  # seconds from the first byte to publish: bounds peers that drip a byte at a time
 IDLE_TIMEOUT: Final = 30.0  # seconds without a byte; encoders send audio every 20-40 ms
+
+
+class Timeouts(NamedTuple):
+    """Seconds that a peer may take: for the handshake, until publish, and without a byte."""
+
+    handshake: float = HANDSHAKE_TIMEOUT
+    setup: float = SETUP_TIMEOUT
+    idle: float = IDLE_TIMEOUT
+
+
+TIMEOUTS: Final = Timeouts()
 SETUP_BYTES_MAX: Final = 256 * 1024  # before publish; real clients send 4-5 KiB, handshake included
 SETUP_BUFFER_MAX: Final = 1024 * 1024  # unfinished messages before the publish is accepted
 HELD_BYTES_MAX: Final = 4 * 1024 * 1024  # media sent ahead of the answer to publish: a few seconds of it
@@ -51,8 +62,9 @@ class Session:
     Times are seconds of any clock that never goes back. `state` is for reading only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeouts: Timeouts = TIMEOUTS) -> None:
         self.state = State.HELLO
+        self._timeouts = timeouts
         self._reader = ChunkReader(SETUP_BUFFER_MAX)
         self._writer = ChunkWriter()
         self._outgoing = bytearray()
@@ -92,13 +104,14 @@ class Session:
     def tick(self, now: float) -> list[Event]:
         """Look at the time. Call it about once a second."""
         if self.state not in OVER:
+            limits = self._timeouts
             started = self._started if self._started is not None else self._listen(now)
-            if self.state in SHAKING_HANDS and now - started > HANDSHAKE_TIMEOUT:
-                self._close(Input.TIMEOUT, f"no handshake within {HANDSHAKE_TIMEOUT:.0f} s")
-            elif self.state in BEFORE_PUBLISH and now - started > SETUP_TIMEOUT:
-                self._close(Input.TIMEOUT, f"no publish within {SETUP_TIMEOUT:.0f} s")
-            elif now - self._heard > IDLE_TIMEOUT:
-                self._close(Input.TIMEOUT, f"nothing received for {IDLE_TIMEOUT:.0f} s")
+            if self.state in SHAKING_HANDS and now - started > limits.handshake:
+                self._close(Input.TIMEOUT, f"no handshake within {limits.handshake:g} s")
+            elif self.state in BEFORE_PUBLISH and now - started > limits.setup:
+                self._close(Input.TIMEOUT, f"no publish within {limits.setup:g} s")
+            elif now - self._heard > limits.idle:
+                self._close(Input.TIMEOUT, f"nothing received for {limits.idle:g} s")
         return self._collect()
 
     def outgoing(self) -> bytes:

@@ -10,6 +10,8 @@ from livereel.domain.media import Tag
 RING_MAX_SECONDS = 20.0
 #: Bytes of all groups; the oldest go first. 32 MiB hold a 10 s group at 25 Mbit/s, or 60 s at 4 Mbit/s.
 RING_MAX_BYTES = 32 * 1024 * 1024
+#: What a tag takes in memory besides its body, measured with CPython 3.11: a flood of one-byte tags is mostly that.
+TAG_MEMORY = 128
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class KeyFrameRing:
 
     @property
     def size(self) -> int:
-        """Bytes of all bodies."""
+        """Bytes that all groups take in memory."""
         return sum(group.size for group in self._groups)
 
     def restart(self, headers: list[Tag], wall: float) -> None:
@@ -52,7 +54,7 @@ class KeyFrameRing:
             return
         newest = groups[-1]
         newest.tags.extend(tags)
-        newest.size += sum([len(tag[2]) for tag in tags])
+        newest.size += sum([len(tag[2]) for tag in tags]) + TAG_MEMORY * len(tags)
         if newest.size > RING_MAX_BYTES or wall - newest.wall > RING_MAX_SECONDS:
             self.clear()
             return

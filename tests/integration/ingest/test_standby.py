@@ -3,13 +3,11 @@
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from livereel.domain.keys import StreamKey
 from livereel.domain.media import Tag
 from livereel.domain.messages import Publish
 from livereel.ingest.config import IngestConfig
-from livereel.rtmp import session
+from livereel.rtmp.session import Timeouts
 from livereel.rtmp.url import PublishTarget
 from livereel.spool.writer import SpoolWriter
 from livereel.streams.standby import MARGIN, Push
@@ -58,11 +56,8 @@ def stamps(tags: list[Tag], first: int) -> list[int]:
     return [tag.timestamp for tag in tags if tag.payload[:2] == b"\x17\x01" and tag.timestamp >= first]
 
 
-async def test_no_key_frame_is_lost_however_late_the_break_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "IDLE_TIMEOUT", SILENCE)
-    node = Backup(tmp_path, IngestConfig())
+async def test_no_key_frame_is_lost_however_late_the_break_is_noticed(tmp_path: Path) -> None:
+    node = Backup(tmp_path, IngestConfig(timeouts=Timeouts(idle=SILENCE)))
     await node.server.start()
     one, two = (RtmpPublisher("127.0.0.1", node.server.port, "live", "cam") for _ in range(2))
     pushing = []

@@ -12,7 +12,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livereel.api import request_id
-from livereel.api.auth.body import Body, Disconnected, replaying
+from livereel.api.auth.body import Body, Budget, Disconnected, replaying
 from livereel.api.auth.replay import MUTATIONS, Answer, Recorder, Replays
 from livereel.api.huawei.errors import UnknownApi, UnsupportedMediaType
 from livereel.api.huawei.operations import Operation, find
@@ -53,13 +53,14 @@ class Authentication:
         self._iam = iam
         self._rate_limits = rate_limits
         self._replays = Replays(catalogue, clock)
+        self._budget = Budget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = str(scope.get("path", ""))
         if scope["type"] != "http" or not path.startswith(_PREFIXES):
             await self._app(scope, receive, send)
             return
-        body = Body(scope, receive)
+        body = Body(scope, receive, self._budget)
         try:
             if path == _LOGIN:
                 await self._app(scope, replaying(await body.read(), receive), send)
@@ -68,9 +69,12 @@ class Authentication:
         except Disconnected:
             return
         except LivereelError:
+            body.close()
             with contextlib.suppress(Disconnected):
                 await body.discard()
             raise
+        finally:
+            body.close()
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, incoming: Body) -> None:
         found = find(scope["method"], scope["path"])
