@@ -54,6 +54,7 @@ from livereel.control.retention import Retention
 from livereel.control.snapshots import SnapshotService
 from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
+from livereel.control.uploads.service import Uploads
 from livereel.control.url_guard import UrlGuardService
 from livereel.domain.errors import LivereelError
 from livereel.domain.tenancy import DomainType
@@ -149,9 +150,11 @@ class Server:
         )
         self._stack.push_async_callback(spools.close)
         announcer = Announcer(catalogue, clock, dispatcher.notify)
+        uploads = Uploads(catalogue=catalogue, stores=stores, clock=clock, node=settings.node)
+        self._stack.push_async_callback(uploads.stop)
         finishing = Finishing(
             catalogue=catalogue,
-            stores=stores,
+            uploads=uploads,
             announcer=announcer,
             clock=clock,
             spool_dir=settings.spool_dir(),
@@ -165,6 +168,7 @@ class Server:
             on_event=finishing.handle,
             clock=clock,
         )
+        self._stack.push_async_callback(finishing.stop)
         finishing.attach(recorder)
         # What is in there belongs to an earlier run; unfinished files are made again from their spools.
         await asyncio.to_thread(shutil.rmtree, settings.work_dir(), ignore_errors=True)
@@ -195,6 +199,7 @@ class Server:
             node=settings.node,
             spool_dir=settings.spool_dir(),
         )
+        await uploads.start()
         publishing = Publishing(
             catalogue=catalogue,
             cluster=cluster,

@@ -6,26 +6,30 @@ Called with the recorder's events, in order per task. Every step may be repeated
 import asyncio
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 import structlog
 
-from livereel.catalogue.port import Catalogue
+from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.control.announcer import Announcer, Change
 from livereel.control.report import recording_json
+from livereel.control.uploads.service import Uploads
 from livereel.domain.clock import Clock
-from livereel.domain.errors import InvalidName, ResourceExists, StoreError
+from livereel.domain.errors import InvalidName, ResourceExists
 from livereel.domain.messages import CallbackEvent
 from livereel.domain.naming import EXTENSIONS, file_key, join_root, without_collision
-from livereel.domain.recordings import RecordFile, Slice, Task
+from livereel.domain.recordings import RecordFile, Task
 from livereel.domain.states import FileEvent, FileState, TaskEvent, TaskState, next_file_state, next_task_state
 from livereel.domain.templates import RECORD_CYCLE_DEFAULT, RecordFormat
 from livereel.observe import metrics
 from livereel.recorder.events import (
     FileFailed,
     FileFinished,
+    FileGrown,
     FileStarted,
     PlaylistReady,
     Progress,
@@ -38,13 +42,15 @@ from livereel.recorder.events import (
 )
 from livereel.recorder.supervisor import RecorderSupervisor
 from livereel.spool import recovery
-from livereel.storage.port import Store, StoredObject, Stores
+from livereel.storage.port import Store
 
 log = structlog.get_logger()
 
-# A store that is away comes back in seconds (restart) or hours (outage): look soon at first, then every half minute.
-STORE_RETRY_FIRST, STORE_RETRY_LONGEST = 1.0, 30.0  # seconds
-
+#: Seconds that the next file of a format waits for the one before to be told complete: applications hear of both in
+#: their order then, unless the store is away.
+IN_ORDER_WAIT: Final = 2.0
+#: Seconds between attempts to tell that a file is stored while the catalogue is away.
+_TELL_AGAIN: Final = 5.0
 
 # A restarted worker makes such a file again; what is in the store stays as it is.
 _OVER = (FileState.STORED, FileState.FAILED)
@@ -57,7 +63,7 @@ class Finishing:
         self,
         *,
         catalogue: Catalogue,
-        stores: Stores,
+        uploads: Uploads,
         announcer: Announcer,
         clock: Clock,
         spool_dir: Path,
@@ -65,7 +71,8 @@ class Finishing:
         endless_cycle: bool,
     ) -> None:
         self._catalogue = catalogue
-        self._stores = stores
+        self._uploads = uploads
+        uploads.relocate = self._relocate
         self._announcer = announcer
         self._clock = clock
         self._spool_dir = spool_dir
@@ -73,6 +80,10 @@ class Finishing:
         self._endless_cycle = endless_cycle
         self._tasks: dict[str, Task] = {}
         self._files: dict[str, RecordFile] = {}
+        #: Rows of files are changed from two sides: by what the recorder reports, and by a move to another bucket.
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        #: By job id: files that are complete and on their way to being stored.
+        self._completions: dict[str, asyncio.Task[None]] = {}
         self._recorder: RecorderSupervisor | None = None
         self._ending: set[str] = set()
         self._idle = asyncio.Event()
@@ -88,9 +99,13 @@ class Finishing:
         """What the recorder needs for `task`; `files` are those made before a restart."""
         self._tasks[task.id] = task
         resume: dict[RecordFormat, Resume] = {}
+        unfinished: set[RecordFormat] = set()
         for file in sorted(files or [], key=lambda file: file.sequence):
             self._files[file.job_id] = file
-            resume[file.format] = Resume(file.sequence, file.start, file.checkpoint)
+            if file.format not in unfinished:  # from the first that is not stored on, all are made again
+                resume[file.format] = Resume(file.sequence, file.start, file.checkpoint)
+            if file.state not in _OVER:
+                unfinished.add(file.format)
         cycle_of_zero = 0 if self._endless_cycle else RECORD_CYCLE_DEFAULT
         return TaskSpec(
             task_id=task.id,
@@ -127,11 +142,11 @@ class Finishing:
             case FileStarted():
                 await self._file_started(task, event)
             case SliceReady():
-                if (file := self._files[event.job_id]).state not in _OVER:
-                    await self._store_slice(task, file, event)
+                self._uploads.slice_ready(event)
             case PlaylistReady():
-                if (file := self._files[event.job_id]).state not in _OVER:
-                    await self._put(task, file, file.object_key, event.path, final=False)
+                self._uploads.playlist_ready(event.job_id, event.path)
+            case FileGrown():
+                self._uploads.grown(event.job_id, event.path, event.stable_end)
             case FileFinished():
                 await self._file_finished(task, event)
             case FileFailed():
@@ -143,9 +158,33 @@ class Finishing:
             case Progress():
                 pass
 
+    async def settled(self, task_id: str) -> None:
+        """Return when every complete file of the task is stored and told of."""
+        while files := [
+            completion
+            for job_id, completion in self._completions.items()
+            if (file := self._files.get(job_id)) is not None and file.task_id == task_id
+        ]:
+            await asyncio.wait(files)
+
+    async def stop(self) -> None:
+        """Leave what is on its way to the next start."""
+        for completion in self._completions.values():
+            completion.cancel()
+        await asyncio.gather(*self._completions.values(), return_exceptions=True)
+
     async def _file_started(self, task: Task, event: FileStarted) -> None:
-        if event.job_id in self._files:
-            return  # a restarted worker makes the file again
+        if (known := self._files.get(event.job_id)) is not None:
+            if known.state not in _OVER:  # a restarted worker makes the file again
+                await self._uploads.began(task, known)
+            return
+        before = [
+            completion
+            for job_id, completion in self._completions.items()
+            if (file := self._files[job_id]).task_id == task.id and file.format is event.format
+        ]
+        if before:
+            await asyncio.wait(before, timeout=IN_ORDER_WAIT)
         address = task.template.address
         file = RecordFile(
             job_id=event.job_id,
@@ -172,6 +211,7 @@ class Finishing:
             file = replace(file, object_key=without_collision(file.object_key, file.job_id))
             await self._add(task, file)
         self._files[file.job_id] = file
+        await self._uploads.began(task, file)
         await self._trim(task)
 
     async def _trim(self, task: Task) -> None:
@@ -182,51 +222,71 @@ class Finishing:
                 latest[file.format] = file
         if len(latest) < len(task.template.formats):
             return
-        needed = [file.start.segment for file in latest.values() if file.state is not FileState.FAILED]
+        # A file that is not stored yet is made again from its first tag should this machine die.
+        unfinished = [file for file in self._files.values() if file.task_id == task.id and file.state not in _OVER]
+        needed = [file.start.segment for file in [*latest.values(), *unfinished] if file.state is not FileState.FAILED]
         if needed and min(needed) > 1:
             await asyncio.to_thread(recovery.trim, self._spool_dir, task.id, min(needed))
 
     async def _file_finished(self, task: Task, event: FileFinished) -> None:
-        file = self._files[event.job_id]
-        if file.state in _OVER:
+        if event.job_id in self._completions or self._files[event.job_id].state in _OVER:
             return
-        if file.state is FileState.WRITING:
-            file = replace(file, state=next_file_state(file.state, FileEvent.CLOSE))
-        file = replace(
-            file,
-            started_at=event.started_at,
-            ended_at=event.ended_at,
-            size=event.size,
-            duration=event.duration,
-            width=event.width,
-            height=event.height,
-            video_codec=event.video_codec,
-            audio_codec=event.audio_codec,
-            sha256=event.sha256,
-            report=event.report,
-        )
-        await self._save(file)
-        await self._put(task, file, file.object_key, event.path, final=True)
-        file = replace(file, state=next_file_state(file.state, FileEvent.STORE))
-        async with self._announcer.change() as change:
-            await change.uow.files.update(file)
-            await change.tell(CallbackEvent.RECORD_FILE_COMPLETE, task, file=file)
-        self._files[file.job_id] = file
+        async with self._locks[event.job_id]:
+            await self._save(_closed(self._files[event.job_id], event))
+        self._completions[event.job_id] = asyncio.create_task(self._complete(task, event))
+
+    async def _complete(self, task: Task, event: FileFinished) -> None:
+        """Store a complete file and tell of it, whatever goes wrong meanwhile."""
+        try:
+            await self._uploads.complete(task, self._files[event.job_id], event.path)
+            while True:
+                try:
+                    await self._stored(task, event.job_id)
+                    break
+                except Exception:  # the catalogue is away; the file is stored, and that must be told
+                    log.exception("stored_file_not_told", task=task.id, job=event.job_id)
+                    await asyncio.sleep(_TELL_AGAIN)
+        finally:
+            del self._completions[event.job_id]
+
+    async def _stored(self, task: Task, job_id: str) -> None:
+        async with self._locks[job_id]:
+            file = self._files[job_id]
+            file = replace(file, state=next_file_state(file.state, FileEvent.STORE))
+            async with self._announcer.change() as change:
+                await change.uow.files.update(file)
+                await self._uploads.settle(change.uow, job_id)
+                await change.tell(CallbackEvent.RECORD_FILE_COMPLETE, task, file=file)
+            self._files[job_id] = file
+        self._uploads.done(job_id)
         metrics.files.labels(file.format, FileState.STORED).inc()
-        await asyncio.to_thread(shutil.rmtree, self._work_dir / task.id / file.job_id, ignore_errors=True)
-        log.info(
-            "file_stored", stream=str(task.key), task=task.id, job=file.job_id, object=file.object_key, size=file.size
-        )
+        await asyncio.to_thread(shutil.rmtree, self._work_dir / task.id / job_id, ignore_errors=True)
+        log.info("file_stored", stream=str(task.key), task=task.id, job=job_id, object=file.object_key, size=file.size)
+
+    async def _relocate(self, job_id: str, bucket: str, also: Callable[[UnitOfWork, str], Awaitable[None]]) -> str:
+        """`uploads.carrier.Relocate`."""
+        async with self._locks[job_id]:
+            file = replace(self._files[job_id], bucket=bucket)
+            async with self._catalogue.write() as uow:
+                try:
+                    await uow.files.update(file)
+                except ResourceExists:  # somebody else's name there
+                    file = replace(file, object_key=without_collision(file.object_key, job_id))
+                    await uow.files.update(file)
+                await also(uow, file.object_key)
+            self._files[job_id] = file
+        return file.object_key
 
     async def _file_failed(self, task: Task, job_id: str, error: str) -> None:
         file = self._files[job_id]
         if file.state in _OVER:
             return
-        async with self._announcer.change() as change:
-            failed = await _fail_file(change, task, file, error)
-        self._files[job_id] = failed
+        async with self._locks[job_id], self._announcer.change() as change:
+            self._files[job_id] = await _fail_file(change, task, self._files[job_id], error)
+        await self._uploads.forget(job_id)
 
     async def _task_finished(self, task: Task) -> None:
+        await self.settled(task.id)
         # The row has moved on since the spec was made: STOP wrote the end.
         async with self._catalogue.read() as uow:
             task = await uow.tasks.get(task.id) or task
@@ -241,8 +301,9 @@ class Finishing:
         done = replace(task, state=next_task_state(task.state, event), completed_at=self._clock.now(), error=error)
         if stored:
             manifest = json.dumps(recording_json(done, files), indent=2).encode()
-            for directory in sorted({str(PurePosixPath(file.object_key).parent) for file in _firsts(stored)}):
-                await self._put_manifest(task, stored[0].bucket, directory, manifest)
+            places = {(file.bucket, str(PurePosixPath(file.object_key).parent)) for file in _firsts(stored)}
+            for bucket, directory in sorted(places):
+                await self._put_manifest(task, bucket, directory, manifest)
         whole = {file.format for file in stored} - {file.format for file in files if file.state is not FileState.STORED}
         untold = error is not None and all(file.state is not FileState.FAILED for file in files)
         async with self._announcer.change() as change:
@@ -251,6 +312,7 @@ class Finishing:
 
     async def _task_failed(self, task: Task, error: str) -> None:
         await self.on_task_failed(task.id)
+        await self.settled(task.id)
         async with self._catalogue.read() as uow:
             task = await uow.tasks.get(task.id) or task
             files = await uow.files.of_task(task.id)
@@ -262,6 +324,8 @@ class Finishing:
             for file in unfinished:
                 await _fail_file(change, task, file, error)
             await _end_task(change, failed, tell_failure=not unfinished)
+        for file in unfinished:
+            await self._uploads.forget(file.job_id)
         await self._close(failed, keep_spool=True)
 
     async def _close(self, task: Task, *, keep_spool: bool) -> None:
@@ -278,6 +342,7 @@ class Finishing:
         del self._tasks[task.id]
         for job_id in [job_id for job_id, file in self._files.items() if file.task_id == task.id]:
             del self._files[job_id]
+            self._locks.pop(job_id, None)
         self._ending.discard(task.id)
         if not self._ending:
             self._idle.set()
@@ -287,37 +352,21 @@ class Finishing:
             await change.uow.files.add(file)
             await change.tell(CallbackEvent.RECORD_NEW_FILE_START, task, file=file)
 
-    async def _store_slice(self, task: Task, file: RecordFile, event: SliceReady) -> None:
-        key = _beside(file, event.name)
-        await self._put(task, file, key, event.path, final=True)
-        piece = Slice(
-            job_id=file.job_id,
-            sequence=event.number,
-            object_key=key,
-            started_at=event.started_at,
-            ended_at=event.ended_at,
-            duration=event.duration,
-            size=event.size,
-        )
-        async with self._catalogue.write() as uow:
-            await uow.slices.add_many([piece])
-
     async def _save(self, file: RecordFile) -> None:
         async with self._catalogue.write() as uow:
             await uow.files.update(file)
         self._files[file.job_id] = file
 
     async def _put_manifest(self, task: Task, bucket: str, directory: str, manifest: bytes) -> None:
-        store = self._stores.get(bucket)
         prefix = "" if directory == "." else directory + "/"
-        name = f"{prefix}recording.json"
-        if await store.stat(name) is not None and not await _is_ours(store, name, task.id):
-            name = f"{prefix}recording-{task.id}.json"
-        await _until_stored(task, lambda: store.put_bytes(name, manifest))
 
-    async def _put(self, task: Task, file: RecordFile, key: str, path: Path, *, final: bool) -> None:
-        store = self._stores.get(file.bucket)
-        await _until_stored(task, lambda: store.put_file(key, path, final=final))
+        async def put(store: Store) -> None:
+            name = f"{prefix}recording.json"
+            if await store.stat(name) is not None and not await _is_ours(store, name, task.id):
+                name = f"{prefix}recording-{task.id}.json"
+            await store.put_bytes(name, manifest)
+
+        await self._uploads.put_bytes(task, bucket, put)
 
 
 async def _nobody(_task_id: str) -> None:
@@ -358,8 +407,23 @@ def _object_key(task: Task, event: FileStarted) -> str:
         return join_root(address.object, f"Record/{event.job_id}{EXTENSIONS[event.format]}")
 
 
-def _beside(file: RecordFile, name: str) -> str:
-    return str(PurePosixPath(file.object_key).parent / name)
+def _closed(file: RecordFile, event: FileFinished) -> RecordFile:
+    """The file as the recorder completed it."""
+    if file.state is FileState.WRITING:
+        file = replace(file, state=next_file_state(file.state, FileEvent.CLOSE))
+    return replace(
+        file,
+        started_at=event.started_at,
+        ended_at=event.ended_at,
+        size=event.size,
+        duration=event.duration,
+        width=event.width,
+        height=event.height,
+        video_codec=event.video_codec,
+        audio_codec=event.audio_codec,
+        sha256=event.sha256,
+        report=event.report,
+    )
 
 
 def _firsts(files: list[RecordFile]) -> list[RecordFile]:
@@ -378,20 +442,3 @@ async def _is_ours(store: Store, key: str, task_id: str) -> bool:
         return bool(json.loads(text).get("task_id") == task_id)
     except (ValueError, AttributeError):
         return False
-
-
-async def _until_stored(task: Task, put: Callable[[], Awaitable[StoredObject]]) -> None:
-    """Put until it works. A store that is away delays the task; nothing local is given up meanwhile."""
-    delay = STORE_RETRY_FIRST
-    while True:
-        try:
-            stored = await put()
-        except StoreError as error:
-            metrics.store_objects.labels("failed").inc()
-            log.warning("store_failed", stream=str(task.key), task=task.id, error=error.detail, retry_in=delay)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, STORE_RETRY_LONGEST)
-        else:
-            metrics.store_objects.labels("stored").inc()
-            log.debug("stored", task=task.id, object=stored.key, size=stored.size)
-            return

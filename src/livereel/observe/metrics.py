@@ -32,6 +32,15 @@ files = Counter("livereel_files", "Record files by format and final state", ["fo
 files_verified = Counter("livereel_files_verified", "Record files that were read again, by result", ["result"])
 worker_restarts = Counter("livereel_worker_restarts", "Worker processes that died and were restarted")
 recorder_lag_bytes = Gauge("livereel_recorder_lag_bytes", "Spool bytes that recorder workers have not read yet")
+recorder_out_of_room = Counter(
+    "livereel_recorder_out_of_room", "Times a recorder worker let go of a task because the disk was full"
+)
+disk_free_bytes = Gauge("livereel_disk_free_bytes", "Bytes free for spools and files under way")
+disk_used_ratio = Gauge("livereel_disk_used_ratio", "Share of their file system that is in use, 0 to 1")
+disk_reserve_bytes = Gauge("livereel_disk_reserve_bytes", "Bytes wanted free for finishing the files under way")
+disk_state = Gauge("livereel_disk_state", "0: room; 1: new recordings are refused; 2: recordings are being ended")
+disk_refused = Counter("livereel_disk_refused", "Recordings that did not begin because the disk was full")
+disk_ended = Counter("livereel_disk_ended", "Recordings that were ended because the disk was nearly full")
 snapshots = Counter("livereel_snapshots", "Snapshots of live streams by outcome", ["outcome"])
 pull_tasks = Gauge("livereel_pull_tasks", "Pull tasks that are pushed, or tried")
 pull_failures = Counter("livereel_pull_failures", "Lives of pull tasks that ended with an error")

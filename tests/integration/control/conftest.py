@@ -19,6 +19,7 @@ from livereel.control.owner import Owner
 from livereel.control.publishing import Publishing
 from livereel.control.recording import Recording
 from livereel.control.templates import NewTemplate, TemplateService
+from livereel.control.uploads.service import Uploads
 from livereel.domain.keys import StreamKey
 from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, Tag
 from livereel.domain.recordings import SpoolPosition
@@ -77,6 +78,7 @@ class Node:
     spools: SpoolPool
     recorder: NoteTaker
     finishing: Finishing
+    uploads: Uploads
     owner: Owner
     announcer: Announcer
     callbacks: CallbackService
@@ -133,9 +135,10 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     stores = LocalStores(tmp_path / "store")
     woken = list[None]()
     announcer = Announcer(catalogue, clock, lambda: woken.append(None))
+    uploads = Uploads(catalogue=catalogue, stores=stores, clock=clock, node="node-1")
     finishing = Finishing(
         catalogue=catalogue,
-        stores=stores,
+        uploads=uploads,
         announcer=announcer,
         clock=clock,
         spool_dir=tmp_path / "spool",
@@ -189,6 +192,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         spools=spools,
         recorder=recorder,
         finishing=finishing,
+        uploads=uploads,
         owner=owner,
         announcer=announcer,
         callbacks=CallbackService(catalogue, clock, new_id),
@@ -201,5 +205,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         woken=woken,
     )
     await owner.close()
+    await finishing.stop()
+    await uploads.stop()
     await spools.close()
     await catalogue.close()

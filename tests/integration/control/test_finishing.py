@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from livereel.control import finishing as finishing_module
 from livereel.control.recovery import recover
 from livereel.control.templates import NewTemplate
+from livereel.control.uploads import backoff
 from livereel.domain.errors import StoreError
 from livereel.domain.recordings import EndReason, Slice, SpoolPosition, Task
 from livereel.domain.states import FileState, TaskState
@@ -29,6 +29,7 @@ from livereel.storage.local import LocalStore
 from tests.integration.control.conftest import FRAME, HEADERS, KEY, KEY_FRAME, PROJECT, Node
 
 FLV, HLS = RecordFormat.FLV, RecordFormat.HLS
+GROWING = "#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:2026-07-21T06:15:28.000Z\n#EXTINF:1.000,\n"
 
 
 async def stopped_task(node: Node) -> Task:
@@ -85,8 +86,12 @@ def finished(node: Node, task: Task, record_format: RecordFormat = FLV, sequence
 
 
 async def report(node: Node, *events: RecorderEvent) -> None:
+    """Have events dealt with one after the other, each to its end."""
     for event in events:
         await node.finishing.handle(event)
+        await node.finishing.settled(event.task_id)
+        while node.uploads.busy(event.task_id):
+            await asyncio.sleep(0.001)
 
 
 def stored(node: Node) -> list[str]:
@@ -107,7 +112,7 @@ async def test_a_finished_task_leaves_files_and_manifest_and_no_spool(node: Node
     assert node.recorder.forgotten == [task.id]
     assert not (node.root / "spool" / task.id).exists()
     assert not (node.root / "work" / task.id).exists()
-    await asyncio.wait_for(node.finishing.wait_idle(), 1)
+    await asyncio.wait_for(node.finishing.wait_idle(), 30)
 
 
 async def test_a_playlist_grows_in_the_store_and_a_stored_one_is_left_alone(node: Node) -> None:
@@ -128,7 +133,7 @@ async def test_a_playlist_grows_in_the_store_and_a_stored_one_is_left_alone(node
     work.mkdir(parents=True)
     piece, playlist = work / "1_2_0.ts", work / "recording.m3u8"
     piece.write_bytes(b"ts")
-    playlist.write_text("growing")
+    playlist.write_text(f"{GROWING}1_2_0.ts\n")
     directory = "Record/push.example.com/live/COMMAND_RECORD/HLS/cam01_20260721061528"
     listed = f"{directory}/cam01_20260721061528.m3u8"
     await report(
@@ -146,7 +151,7 @@ async def test_a_playlist_grows_in_the_store_and_a_stored_one_is_left_alone(node
     where = node.root / "store" / "recordings" / listed
     assert where.read_text() == "HLS 0"
     work.mkdir(parents=True)
-    playlist.write_text("growing again")
+    playlist.write_text(f"{GROWING}1_2_0.ts\n")
     await report(node, started(task, HLS), PlaylistReady(task.id, job, playlist), finished(node, task, HLS))
     assert where.read_text() == "HLS 0"
 
@@ -172,7 +177,7 @@ async def test_a_taken_name_gets_a_suffix(node: Node) -> None:
 
 
 async def test_a_store_that_is_away_delays_and_loses_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finishing_module, "STORE_RETRY_FIRST", 0.01)
+    monkeypatch.setattr(backoff, "FIRST", 0.01)
     real, failures = LocalStore.put_file, [StoreError("away"), StoreError("still away")]
 
     async def flaky(self: LocalStore, key: str, path: Path, *, final: bool = False):  # type: ignore[no-untyped-def]

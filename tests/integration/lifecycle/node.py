@@ -45,9 +45,7 @@ class Node:
         self.spools = SpoolPool(root / "spool")
         self.timers = FakeTimers(clock)
         self._announcer = Announcer(self.catalogue, clock, lambda: None)
-        self._uploads = Uploads(
-            catalogue=self.catalogue, stores=LocalStores(root / "store"), clock=clock, node=NODE
-        )
+        self._uploads = Uploads(catalogue=self.catalogue, stores=LocalStores(root / "store"), clock=clock, node=NODE)
         self._finishing = Finishing(
             catalogue=self.catalogue,
             uploads=self._uploads,
@@ -128,7 +126,7 @@ class Node:
         await self._finishing.handle(event)
         await self._finishing.settled(event.task_id)
         async with asyncio.timeout(SETTLE_TIMEOUT):
-            while self._uploads.busy and not self.catalogue.dead:
+            while self._uploads.busy(event.task_id) and not self.catalogue.dead:
                 await asyncio.sleep(0.001)
 
     async def push(self, key: StreamKey) -> Stream:

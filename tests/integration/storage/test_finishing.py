@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from livereel.control import finishing as finishing_module
+from livereel.control.uploads import backoff
 from livereel.domain.states import TaskState
 from livereel.recorder.events import TaskFinished
 from livereel.storage.buckets import Buckets, LocalStores
@@ -31,10 +31,11 @@ def proxy(own_seaweed: Seaweed) -> Iterator[Proxy]:
 async def test_a_server_killed_in_mid_upload(
     node: Node, own_seaweed: Seaweed, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finishing_module, "STORE_RETRY_FIRST", 0.2)
-    monkeypatch.setattr(finishing_module, "STORE_RETRY_LONGEST", 1.0)
+    monkeypatch.setattr(backoff, "FIRST", 0.2)
+    monkeypatch.setattr(backoff, "LONGEST", 1.0)
     buckets = Buckets(LocalStores(tmp_path / "store"), {"recordings": config(own_seaweed, endpoint=proxy.endpoint)})
-    node.finishing._stores = buckets
+    for part in (node.uploads, node.uploads.outages, node.uploads.discards):
+        part._stores = buckets
     await node.template()
     task = await stopped_task(node)
     file = finished(node, task)
@@ -49,7 +50,7 @@ async def test_a_server_killed_in_mid_upload(
 
     proxy.after(2 * PART_SIZE, kill)
     finishing = asyncio.create_task(report(node, started(task), file, TaskFinished(task.id, {})))
-    await asyncio.wait_for(killed.wait(), 30)
+    await asyncio.wait_for(killed.wait(), 60)
     await asyncio.sleep(1)  # a few attempts find nobody
     assert not finishing.done()
     assert file.path.read_bytes() == data  # the only copy

@@ -68,11 +68,18 @@ class Carrier(ABC):
         self._hurry = asyncio.Event()
         self._backoff = Backoff()
         self._working: asyncio.Task[None] | None = None
+        self._idle = False  # all that was known at the last look is sent
 
     @property
     def store(self) -> Store:
         """Where the file is going now."""
         return self.shared.stores.get(self.row.bucket)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do now."""
+        ended = self._working is None or self._working.done()
+        return not ended and (self._changed.is_set() or not self._idle)
 
     @abstractmethod
     def waiting(self) -> int:
@@ -90,6 +97,12 @@ class Carrier(ABC):
         """Begin to work; needs the running loop."""
         if self._working is None:
             self._working = asyncio.create_task(self._work())
+            self._working.add_done_callback(self._ended)
+
+    def _ended(self, working: asyncio.Task[None]) -> None:
+        if not working.cancelled() and (error := working.exception()) is not None and not self.stored.done():
+            self.stored.set_exception(error)
+            self.stored.exception()  # whoever waits gets it; nobody has to
 
     async def stop(self) -> None:
         """Let go; what was sent stays, and a later life goes on from there."""
@@ -127,6 +140,7 @@ class Carrier(ABC):
     async def _work(self) -> None:
         while True:
             self._changed.clear()
+            self._idle = False
             try:
                 await self._move_if_better()
                 done = await self.work()
@@ -142,6 +156,7 @@ class Carrier(ABC):
                 if done:
                     self.stored.set_result(None)
                     return
+                self._idle = True
                 await self._changed.wait()
 
     def succeeded(self) -> None:

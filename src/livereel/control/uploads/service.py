@@ -88,7 +88,7 @@ class Uploads:
     async def began(self, task: Task, file: RecordFile) -> None:
         """A worker begins to make the file, for the first time or again."""
         carrier = self._carriers.get(file.job_id)
-        if carrier is None:
+        if carrier is None or carrier.stored.done():
             carrier = await self._new(task, file)
         if isinstance(carrier, FileCarrier | SliceCarrier):
             carrier.begun_again()
@@ -158,6 +158,10 @@ class Uploads:
                 self.outages.succeeded(current)
                 metrics.store_objects.labels("stored").inc()
                 return
+
+    def busy(self, task_id: str) -> bool:
+        """Whether anything of the task waits or goes up."""
+        return any(carrier.busy for carrier in self._carriers.values() if carrier.row.task_id == task_id)
 
     def backlog(self, bucket: str) -> Backlog:
         """What waits for the bucket now, of this node."""
