@@ -33,6 +33,7 @@ from livereel.control.announcer import Announcer
 from livereel.control.buckets import BucketService
 from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
+from livereel.control.disk import DiskWatch, release_if_needed
 from livereel.control.domains import DomainService, NewDomain
 from livereel.control.erasing import Eraser
 from livereel.control.finishing import Finishing
@@ -56,8 +57,11 @@ from livereel.control.streams import StreamService
 from livereel.control.templates import TemplateService
 from livereel.control.uploads.service import Uploads
 from livereel.control.url_guard import UrlGuardService
+from livereel.control.verification import FileVerifier
+from livereel.domain.disk import DiskMarks
 from livereel.domain.errors import LivereelError
 from livereel.domain.tenancy import DomainType
+from livereel.domain.verification import VerifyLevel
 from livereel.iam.secrets import open_key_file
 from livereel.iam.service import Iam, NewAccessKey
 from livereel.ingest.config import IngestConfig
@@ -74,11 +78,9 @@ from livereel.storage.buckets import Buckets, LocalStores
 from livereel.storage.port import Stores
 from livereel.storage.urls import DownloadUrls
 from livereel.streams.registry import StreamRegistry
+from livereel.verify.pool import VerifyPool
 
 log = structlog.get_logger()
-
-# Below this the next minutes of spool may not fit: 200 streams of 2.66 Mbit/s write 1 GiB in 16 s.
-DISK_FREE_MIN = 1 << 30  # bytes
 
 
 class DataDirectoryInUse(LivereelError):
@@ -92,6 +94,7 @@ class Server:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self._ready = False
+        self._disk: DiskWatch | None = None
         self._refuse_starts: Callable[[], None] = lambda: None
         #: The access key made at the very first start; None at every other.
         self.first_key: NewAccessKey | None = None
@@ -111,17 +114,13 @@ class Server:
 
     async def _start(self) -> None:
         settings, clock = self._settings, SystemClock()
-        make_durable(settings.data_dir)
-        self._stack.enter_context(_locked(settings.data_dir / "lock"))
+        self._claim_data(settings.data_dir)
         catalogue = await open_catalogue(settings.catalogue_url())
         self._stack.push_async_callback(catalogue.close)
         sealer = open_key_file(settings.key_file())
         iam = Iam(catalogue, clock, sealer)
-        self.first_key = await iam.bootstrap(settings.region)
         domains = DomainService(catalogue, clock)
-        if self.first_key is not None:
-            first = NewDomain(settings.rtmp.default_domain, DomainType.PUSH, settings.region)
-            await domains.create(self.first_key.project_id, first)
+        await self._first_start(iam, domains)
 
         stores = Buckets(
             LocalStores(settings.storage_root(), create=settings.storage.create_buckets), settings.bucket_configs()
@@ -155,6 +154,7 @@ class Server:
         finishing = Finishing(
             catalogue=catalogue,
             uploads=uploads,
+            verifier=self._make_verifier(stores, announcer, clock),
             announcer=announcer,
             clock=clock,
             spool_dir=settings.spool_dir(),
@@ -200,6 +200,7 @@ class Server:
             spool_dir=settings.spool_dir(),
         )
         await uploads.start()
+        self._disk = await self._watch_disk(owner, recorder, clock)
         publishing = Publishing(
             catalogue=catalogue,
             cluster=cluster,
@@ -210,11 +211,7 @@ class Server:
             default_domain=settings.rtmp.default_domain,
             wake_dispatcher=dispatcher.notify,
         )
-        sender = Sender(TargetGuard(settings.callbacks.allow_private), settings.callbacks.on_demand_timeout)
-        self._stack.push_async_callback(sender.close)
-        owner.decide_on_demand = OnDemand(
-            catalogue, sender, clock, _new_id, record_on_failure=settings.callbacks.on_demand_failure == "record"
-        ).decide
+        self._ask_tenants(owner, catalogue, clock)
         cluster.serve(commands.handler(owner, publishing))
         self._refuse_starts = owner.refuse_starts
         ingest = IngestServer(
@@ -286,10 +283,63 @@ class Server:
             return {
                 "server": None if self._ready else "starting or stopping",
                 "catalogue": await _catalogue_problem(catalogue),
-                "disk": _disk_problem(self._settings.data_dir),
+                "disk": self._disk.problem() if self._disk is not None else None,
             }
 
         return look
+
+    def _reserve_file(self) -> Path:
+        return self._settings.data_dir / "reserve"
+
+    def _claim_data(self, directory: Path) -> None:
+        make_durable(directory)
+        self._stack.enter_context(_locked(directory / "lock"))
+        release_if_needed(self._reserve_file())
+
+    async def _first_start(self, iam: Iam, domains: DomainService) -> None:
+        self.first_key = await iam.bootstrap(self._settings.region)
+        if self.first_key is not None:
+            first = NewDomain(self._settings.rtmp.default_domain, DomainType.PUSH, self._settings.region)
+            await domains.create(self.first_key.project_id, first)
+
+    def _ask_tenants(self, owner: Owner, catalogue: Catalogue, clock: SystemClock) -> None:
+        settings = self._settings.callbacks
+        sender = Sender(TargetGuard(settings.allow_private), settings.on_demand_timeout)
+        self._stack.push_async_callback(sender.close)
+        owner.decide_on_demand = OnDemand(
+            catalogue, sender, clock, _new_id, record_on_failure=settings.on_demand_failure == "record"
+        ).decide
+
+    async def _watch_disk(self, owner: Owner, recorder: RecorderSupervisor, clock: SystemClock) -> DiskWatch:
+        settings = self._settings
+        owner.disk = watch = DiskWatch(
+            [settings.spool_dir(), settings.work_dir()],
+            DiskMarks(settings.disk.high_water, settings.disk.reserve),
+            clock,
+            recordings=owner,
+            under_way=recorder.under_way,
+            reserve_file=self._reserve_file(),
+            on_room=recorder.room_again,
+        )
+        recorder.on_out_of_room = watch.out_of_room
+        await watch.start()
+        self._stack.push_async_callback(watch.stop)
+        return watch
+
+    def _make_verifier(self, stores: Stores, announcer: Announcer, clock: SystemClock) -> FileVerifier:
+        settings = self._settings
+        pool = VerifyPool(settings.recorder.verify_workers, VerifyLevel(settings.recorder.verify))
+        self._stack.push_async_callback(pool.stop)
+        verifier = FileVerifier(
+            pool=pool,
+            stores=stores,
+            announcer=announcer,
+            clock=clock,
+            work_dir=settings.work_dir(),
+            damaged_dir=settings.damaged_dir(),
+        )
+        self._stack.push_async_callback(verifier.stop)
+        return verifier
 
     def _start_planner(self, planner: Planner, owner: Owner) -> Planner:
         owner.on_change = planner.wake
@@ -424,11 +474,6 @@ async def _catalogue_problem(catalogue: Catalogue) -> str | None:
         log.warning("catalogue_not_ready", error=str(error))
         return "the catalogue cannot be read"
     return None
-
-
-def _disk_problem(directory: Path) -> str | None:
-    free = shutil.disk_usage(directory).free
-    return f"only {free >> 20} MiB are free in {directory}" if free < DISK_FREE_MIN else None
 
 
 def _new_id() -> str:

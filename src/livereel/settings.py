@@ -146,6 +146,14 @@ class RecorderSettings(_Group):
     record_cycle_zero: Literal["6h", "whole"] = "6h"
     """What `record_cycle` 0 in a template means: files of six hours, as the API documents since 2024, or (`whole`) one
     file for the whole recording, as before."""
+    verify: Literal["off", "packets", "keyframes", "full"] = "keyframes"
+    """How thoroughly each record file is read again once it is closed: `packets` compares every packet with what was
+    received, `keyframes` decodes every key frame as well, `full` every frame, `off` only computes SHA-256 sums. For an
+    hour of 1080p in one format they take 3, 5 to 8, and 100 s of CPU on a core; see
+    [../topics/verification.md](../topics/verification.md)."""
+    verify_workers: int = Field(default=2, ge=1, le=64)
+    """Worker processes that do so, at low priority. They start with the first recording. Two by default, so that short
+    files need not wait for a long one."""
     pre_roll_keep: float = Field(default=0.0, ge=0, le=60)
     """Seconds of every live stream nobody records that are kept in memory, so that any START may ask for `pre_roll`.
     0 by default: a stream of 4 Mbit/s takes 0.5 MB a second. Templates with `pre_roll` keep what they need anyway."""
@@ -200,6 +208,19 @@ class SpoolSettings(_Group):
     def sync_seconds(self) -> float | None:
         """The interval, None for `off`."""
         return None if self.fsync_interval == "off" else self.fsync_interval
+
+
+class DiskSettings(_Group):
+    """The disk of spools and of files under way (`data_dir`). Pushes are accepted whatever it says. See
+    [../topics/full-disk.md](../topics/full-disk.md)."""
+
+    high_water: float = Field(default=0.95, ge=0.05, le=1.0)
+    """Share of the file system in use above which no new recording begins. What is left is for those that run: 0.95 of
+    1 TB leaves 50 GB, an hour of 20 streams of 2.7 Mbit/s with spool and one format."""
+    reserve: int | None = Field(default=None, ge=MIB)
+    """Bytes kept free for finishing files: below it running recordings are ended, below twice as much none begins.
+    Default: 64 MiB, and for each open file 8 MiB and what a worker has not read of its spool yet; that is what
+    finishing all of them takes, since files are copies of their spool."""
 
 
 class BucketSettings(_Group):
@@ -354,6 +375,7 @@ class Settings(BaseSettings):
     pulls: PullSettings = PullSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     spool: SpoolSettings = SpoolSettings()
+    disk: DiskSettings = DiskSettings()
     storage: StorageSettings = StorageSettings()
     retention: RetentionSettings = RetentionSettings()
     callbacks: CallbackSettings = CallbackSettings()
@@ -400,6 +422,10 @@ class Settings(BaseSettings):
     def work_dir(self) -> Path:
         """The directory of files that are being made."""
         return self.data_dir / "work"
+
+    def damaged_dir(self) -> Path:
+        """The directory of the spools of damaged files."""
+        return self.data_dir / "damaged"
 
     def pulls_dir(self) -> Path:
         """The directory of the places that loops of files have come to."""

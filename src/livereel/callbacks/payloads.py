@@ -13,7 +13,7 @@ from livereel.domain.messages import (
     Publish,
     PublishEvent,
 )
-from livereel.domain.recordings import RecordFile, Task
+from livereel.domain.recordings import EndReason, RecordFile, Task
 from livereel.domain.verification import Verification, reasons
 
 NOTIFICATION, CALLBACK = "notification", "callback"  # kinds of messages
@@ -83,6 +83,8 @@ def recording_callback(
         body |= _stored(file) | _verification(file)
     if event is CallbackEvent.RECORD_FAILED:
         body["error_message"] = error
+    if event is CallbackEvent.RECORD_OVER and task.end_reason is EndReason.DISK:
+        body["end_reason"] = task.end_reason.value  # ours: nobody asked for this end
     return OutboxMessage(
         id=0,
         channel=f"{CALLBACK}/{task.id}",

@@ -96,17 +96,23 @@ def check_settings(settings: "Settings") -> Iterator[Finding]:
 
 def check_data(settings: "Settings") -> Iterator[Finding]:
     """Whether data can be kept."""
-    for name, directory in (("data_dir", settings.data_dir), ("store", settings.storage_root())):
+    full = (1 - settings.disk.high_water, settings.disk.reserve or 0)
+    for name, directory, marks in (("data_dir", settings.data_dir, full), ("store", settings.storage_root(), (0, 0))):
         place = _existing(directory)
         if (problem := _unwritable(place)) is not None:
             hint = f"make it writable for user {os.getuid()} or choose another place"
             yield Finding(Verdict.FAIL, name, f"{place.absolute()}: {problem}; {hint}")
             continue
-        free = shutil.disk_usage(place).free
-        verdict = Verdict.FAIL if free < DISK_FAIL else Verdict.WARN if free < DISK_WARN else Verdict.OK
+        usage = shutil.disk_usage(place)
+        share = usage.free / max(1, usage.used + usage.free)
+        refused = share < marks[0] or usage.free < max(DISK_FAIL, marks[1])
+        verdict = Verdict.FAIL if refused else Verdict.WARN if usage.free < DISK_WARN else Verdict.OK
         hint = "" if verdict is Verdict.OK else "; make room or choose another place"
+        if share < marks[0]:
+            hint = f", less than disk.high_water leaves: no recording begins{hint}"
         new = "" if directory.exists() else " (made at the first start)"
-        yield Finding(verdict, name, f"{directory.absolute()}{new}, {bytes_text(free)} free{hint}")
+        text = f"{directory.absolute()}{new}, {bytes_text(usage.free)} ({share:.0%}) free{hint}"
+        yield Finding(verdict, name, text)
 
 
 def check_ports(settings: "Settings") -> Iterator[Finding]:

@@ -18,7 +18,9 @@ from livereel.domain.states import TaskEvent, TaskState, next_task_state
 log = structlog.get_logger()
 
 #: A recording that ended so is followed by another one; STOP and the limit disarm.
-GOES_ON_AFTER = frozenset({EndReason.PUBLISH_DONE, EndReason.MERGE_WINDOW, EndReason.RECOVERY, EndReason.SHUTDOWN})
+GOES_ON_AFTER = frozenset(
+    {EndReason.PUBLISH_DONE, EndReason.MERGE_WINDOW, EndReason.RECOVERY, EndReason.SHUTDOWN, EndReason.DISK}
+)
 
 
 class Armed:

@@ -20,12 +20,15 @@ from livereel.cluster.port import Action, Answer, Command, StartOptions
 from livereel.control.announcer import Announcer
 from livereel.control.armed import Armed
 from livereel.control.buckets import is_authorised
+from livereel.control.disk import AlwaysRoom, Disk, Growth
 from livereel.control.finishing import Finishing
 from livereel.control.interruptions import Interrupted, Interruptions
 from livereel.control.locks import StreamLocks
+from livereel.control.room import WaitingForRoom
 from livereel.domain.clock import Clock, Timer, Timers
 from livereel.domain.errors import (
     BucketNotAuthorised,
+    DiskFull,
     NoKeyFrame,
     NothingRecording,
     ResourceExists,
@@ -116,6 +119,9 @@ class Owner:
         self.drain: Callable[[StreamKey], None] = lambda _key: None
         #: Asks the tenant's service about a push of an ON_DEMAND template; gives the template to record by, or None.
         self.decide_on_demand: Callable[[Stream, Template], Awaitable[Template | None]] = _never
+        #: Whether there is room for recordings; set by the composition root.
+        self.disk: Disk = AlwaysRoom()
+        self._for_room = WaitingForRoom()
         #: Told when a START, STOP, begin or end of a push is dealt with: a stream may be free for a plan now.
         self.on_change: Callable[[], None] = lambda: None
         finishing.on_task_failed = self._let_go
@@ -147,6 +153,7 @@ class Owner:
         """A stream has ended and its last tags were fed: interrupt or end what records it."""
         if gone := self._gone.pop(stream.key, None):
             gone.set()
+        self._for_room.gone(stream)
         async with self._locks.hold(stream.key):
             running = self._running.get(stream.key)
             if running is not None and running.stream is stream:
@@ -186,7 +193,7 @@ class Owner:
     async def begin_planned(self, plan: PlanTask, template: Template) -> Task:
         """Record the stream of a plan; returns when the first key frame is on disk, however long that takes.
 
-        Raises TaskExists if something else records it, StreamNotLive, BucketNotAuthorised, SpoolError, and
+        Raises TaskExists if something else records it, StreamNotLive, BucketNotAuthorised, DiskFull, SpoolError, and
         ResourceNotFound when the plan was stopped.
         """
         self._beginning[plan.id] = asyncio.Event()
@@ -197,6 +204,7 @@ class Owner:
                 began_at = max(plan.start_at, stream.publish.started_at)
                 options = StartOptions(pre_roll=max(0.0, self._clock.now() - began_at))
                 task = self._new_task(plan.project_id, plan.key, template, options, plan)
+                await self._check_room(task, plan.id, plan)
                 return await self._begin(await self._added(task, plan), stream, None)
         finally:
             del self._beginning[plan.id]
@@ -222,6 +230,28 @@ class Owner:
             if running is not None and running.task.plan_id == plan_id:
                 return await self._end(running, EndReason.PLAN_END)
         return None
+
+    def growth(self) -> list[Growth]:
+        """What the tasks that take tags have written: each format is a copy of the spool."""
+        return [
+            Growth(running.task.id, running.writer.bytes_written * (1 + len(running.task.template.formats)))
+            for running in self._running.values()
+        ]
+
+    async def end_for_disk(self, task_id: str) -> None:
+        """End a task while there is room to finish it; what is recorded without START goes on when there is again."""
+        for running in [running for running in self._running.values() if running.task.id == task_id]:
+            async with self._locks.hold(running.task.key):
+                if self._running.get(running.task.key) is running:
+                    self._wait_for_room(running)
+                    await self._end(running, EndReason.DISK)
+
+    def room_again(self) -> None:
+        """The disk has room: begin what had to wait for it and is live still."""
+        if not self._closing:
+            for stream, template in self._for_room.take():
+                self._in_background(self._take_up(stream, template, waited=True))
+            self.on_change()
 
     def running(self) -> list[Task]:
         """The tasks that take tags now."""
@@ -253,12 +283,14 @@ class Owner:
             if task.armed and self._registry.get(key) is None:
                 self._check_free(key)
                 await self._check_pause(key)
+                self._check_room_for_start()
                 task = await self._added(replace(task, state=TaskState.ARMED))
                 self._armed.adopt(task)
                 log.info("task_armed", stream=str(key), task=task.id, deadline=task.deadline)
             else:
                 stream = self._live(key)
                 await self._check_pause(key)
+                self._check_room_for_start()
                 task = await self._begin(await self._added(task), stream, self._key_frame_timeout)
             self._watch_limit(task)
             return task
@@ -302,34 +334,68 @@ class Owner:
             plan_id=plan.id if plan is not None else None,
         )
 
-    async def _take_up(self, stream: Stream, template: Template | None) -> None:
-        """What a new push means for recording: go on with an interrupted task, begin a CONTINUOUS one, or nothing."""
+    async def _take_up(self, stream: Stream, template: Template | None, *, waited: bool = False) -> None:
+        """What a new push means for recording: go on with an interrupted task, begin a CONTINUOUS one, or nothing.
+
+        `waited`: for the disk; the push is not new, and `template` is what was decided for it then.
+        """
         key = stream.key
         try:
             async with self._locks.hold(key):
+                if waited and (key in self._running or self._registry.get(key) is not stream):
+                    return
                 if (interrupted := self._interrupted.get(key)) is not None:
                     reason = EndReason.PUBLISH_DONE
-                    if _goes_on(interrupted.task, template):
+                    if _goes_on(interrupted.task, template) and self.disk.low:
+                        reason = EndReason.DISK
+                    elif _goes_on(interrupted.task, template):
                         if await self._resume(stream, interrupted) or not interrupted.passed or key not in self._gone:
                             return
                         reason = EndReason.MERGE_WINDOW  # and this push is recorded as one that comes later would be
                     await self._end_interrupted(interrupted, reason)
+                if key in self._armed:
+                    self._for_room.add(stream, template)  # unless it begins now
+                    self._check_room_for_start()
                 if (task := await self._armed.begin(key)) is not None:
                     await self._begin(task, stream, None)
                     return
-                if template is not None and template.record_type is RecordType.ON_DEMAND:
+                if template is not None and template.record_type is RecordType.ON_DEMAND and not waited:
                     template = await self.decide_on_demand(stream, template)
                 if template is not None and template.record_type in (RecordType.CONTINUOUS, RecordType.ON_DEMAND):
-                    options = StartOptions(pre_roll=self._clock.now() - stream.publish.started_at)
-                    task = self._new_task(template.project_id, key, template, options)
+                    since = 0.0 if waited else self._clock.now() - stream.publish.started_at
+                    task = self._new_task(template.project_id, key, template, StartOptions(pre_roll=since))
+                    self._for_room.add(stream, template)  # unless it begins now
+                    await self._check_room(task, stream.publish.id)
                     await self._begin(await self._added(task), stream, None)
-        except (StreamNotLive, TaskExists, BucketNotAuthorised) as refused:
+        except (StreamNotLive, TaskExists, BucketNotAuthorised, DiskFull) as refused:
             log.info("recording_not_begun", stream=str(key), reason=refused.detail)
         except Exception:
             log.exception("recording_failed", stream=str(key))
         finally:
             self._new_pushes.discard(key)
             self.on_change()
+
+    def _check_room_for_start(self) -> None:
+        """Raises DiskFull."""
+        try:
+            self.disk.check_room()
+        except DiskFull:
+            metrics.disk_refused.inc()
+            raise
+
+    async def _check_room(self, task: Task, of: str, plan: PlanTask | None = None) -> None:
+        """Raises DiskFull. Nobody waits for an answer: the first time for `of`, a push or plan, the task fails."""
+        try:
+            self._check_room_for_start()
+        except DiskFull as full:
+            if self._for_room.is_news(task.key, of):
+                await self._fail(await self._added(task, plan), full.detail)
+            raise
+
+    def _wait_for_room(self, running: Running) -> None:
+        """Record the stream of a task that is ended early again, when there is room."""
+        self._for_room.add(running.stream, running.task.template)
+        self._for_room.is_news(running.task.key, running.task.plan_id or running.stream.publish.id)
 
     async def _check_pause(self, key: StreamKey) -> None:
         async with self._catalogue.read() as uow:
@@ -444,6 +510,7 @@ class Owner:
             if event is TaskEvent.SPOOLED:
                 await change.tell(CallbackEvent.RECORD_START, task)
         self._running[task.key] = running
+        self._for_room.begun(task.key)
         metrics.active_tasks.inc()
         log.info("task_recording", stream=str(task.key), task=task.id, record_type=str(task.record_type))
         writer = running.writer
@@ -617,6 +684,7 @@ class Owner:
 
     async def _end_failed(self, running: Running) -> None:
         async with self._locks.hold(running.task.key):
+            self._wait_for_room(running)
             await self._end(running, EndReason.SPOOL_FAILED)
 
 

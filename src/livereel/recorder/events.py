@@ -202,6 +202,13 @@ class TaskFailed(RecorderEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfRoom(RecorderEvent):
+    """The disk is full: the worker has let go of the task, which has to be handed over again when there is room."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress(RecorderEvent):
     """How far a worker has read. `lag_bytes` is what lies unread in the spool."""
 
@@ -221,6 +228,7 @@ _EVENTS: dict[str, type[RecorderEvent]] = {
         FileFailed,
         TaskFinished,
         TaskFailed,
+        OutOfRoom,
         Progress,
     )
 }

@@ -30,7 +30,7 @@ from livereel.recorder.muxing.flv import FlvWriter
 from livereel.recorder.muxing.hls import HlsWriter
 from livereel.recorder.muxing.mp4 import Mp4Writer
 from livereel.recorder.muxing.playlist import Slice
-from livereel.recorder.muxing.port import BadPacket, CannotMux, FileWriter, Written
+from livereel.recorder.muxing.port import NO_ROOM, BadPacket, CannotMux, FileWriter, NoRoom, Written
 from livereel.recorder.packets import Packet, Tracks
 from livereel.recorder.reader import TaskReader
 from livereel.recorder.stats import FileStats
@@ -151,7 +151,7 @@ class Output:
             if self._bad_in_a_row >= _MAX_BAD_IN_A_ROW:
                 self._fail(f"{self._bad_in_a_row} packets in a row could not be muxed: {error}")
         except OSError as error:
-            self._fail(f"cannot be written: {error}")
+            self._refused("cannot be written", error)
         else:
             self._bad_in_a_row = 0
             self._publish = packet.publish
@@ -200,7 +200,7 @@ class Output:
         except CannotMux as error:
             self._fail(str(error))
         except OSError as error:
-            self._fail(f"cannot be made: {error}")
+            self._refused("cannot be made", error)
         else:
             self._write(packet)
 
@@ -263,7 +263,7 @@ class Output:
             written = writer.close(end)
         except OSError as error:
             self._writer = writer
-            self._fail(f"cannot be completed: {error}")
+            self._refused("cannot be completed", error)
             return
         self._cutter.closed()
         start, state = self._reader.checkpoint(packet)
@@ -298,6 +298,18 @@ class Output:
             "resume": resume,
         }
         return lambda sha256: FileFinished(sha256=sha256, **values)
+
+    def discard(self) -> None:
+        """Drop the open file and give its room back."""
+        self.abort()
+        if self.format is not RecordFormat.HLS:  # slices may be on their way to the store
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _refused(self, what: str, error: OSError) -> None:
+        """The disk does not take the file; raises NoRoom if that may change."""
+        if error.errno in NO_ROOM:
+            raise NoRoom(f"{self._directory} {what}: {error}") from error
+        self._fail(f"{what}: {error}")
 
     def _fail(self, error: str) -> None:
         self.failed = True

@@ -26,6 +26,7 @@ from livereel.recorder.events import (
     FileFailed,
     FileFinished,
     FileStarted,
+    OutOfRoom,
     Progress,
     RecorderEvent,
     Resume,
@@ -47,6 +48,8 @@ CRASHES_BEFORE_GIVING_UP = 3
 KILLS_BEFORE_GIVING_UP = 10
 RESTART_DELAY_FIRST, RESTART_DELAY_LONGEST = 0.1, 10.0  # seconds; doubles with each death
 HEALTHY_AFTER = 30.0  # seconds; a worker that lived this long has its restart delay forgotten
+# A full disk has room again when somebody makes some. Every try begins the open files anew, so tries get rarer.
+ROOM_RETRY_FIRST, ROOM_RETRY_LONGEST = 2.0, 60.0  # seconds
 STOP_GRACE = 5.0  # seconds; a worker ends at once when its stdin closes unless a muxer call is under way
 
 
@@ -63,6 +66,8 @@ class _Task:
     crashes: int = 0
     kills: int = 0
     lag: int = 0
+    waits_for_room: bool = False
+    room_retry: float = ROOM_RETRY_FIRST
 
 
 @dataclass(slots=True)
@@ -95,6 +100,8 @@ class RecorderSupervisor:
         self._tasks: dict[str, _Task] = {}
         self._lives: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        #: Called when the disk has no room for a file; set by whoever can make some.
+        self.on_out_of_room: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Start the worker processes. Tasks may be handed over before."""
@@ -167,6 +174,15 @@ class RecorderSupervisor:
             task.worker.send({"command": "forget", "task_id": task_id})
         self._report_lag()
 
+    def under_way(self) -> list[tuple[int, int]]:
+        """Of each task with files to be finished: how many formats, and bytes of its spool not read yet."""
+        return [(len(task.spec.formats), task.lag) for task in self._tasks.values() if not task.done]
+
+    def room_again(self) -> None:
+        """The disk has room: go on at once with tasks that wait for it."""
+        for task in self._tasks.values():
+            self._begin_again(task)
+
     def processes(self) -> list[int]:
         """Process ids of the workers that run now."""
         return [worker.process.pid for worker in self._workers if worker.process is not None]
@@ -210,10 +226,7 @@ class RecorderSupervisor:
                 process.stdin.close()
             for task in worker.tasks.values():
                 if not task.done:
-                    worker.send({"command": "record", "spec": task.spec.to_json()})
-                    self._send_interruption(task)
-                    if task.end is not None:
-                        worker.send({"command": "finish", "task_id": task.spec.task_id, "end": list(task.end)})
+                    self._hand_over(task)
             assert process.stdout is not None
             with contextlib.suppress(ConnectionError):
                 while line := await process.stdout.readline():
@@ -227,9 +240,32 @@ class RecorderSupervisor:
             raise
         return await process.wait()
 
+    def _hand_over(self, task: _Task) -> None:
+        task.waits_for_room = False
+        task.worker.send({"command": "record", "spec": task.spec.to_json()})
+        self._send_interruption(task)
+        if task.end is not None:
+            task.worker.send({"command": "finish", "task_id": task.spec.task_id, "end": list(task.end)})
+
+    def _out_of_room(self, task: _Task, error: str) -> None:
+        """A worker has let go of a task; its spool has everything since the last finished files."""
+        metrics.recorder_out_of_room.inc()
+        log.error("recorder_out_of_room", task=task.spec.task_id, error=error, retry_in=task.room_retry)
+        task.waits_for_room = True
+        asyncio.get_running_loop().call_later(task.room_retry, self._begin_again, task)
+        task.room_retry = min(task.room_retry * 2, ROOM_RETRY_LONGEST)
+        self.on_out_of_room()
+
+    def _begin_again(self, task: _Task) -> None:
+        if task.waits_for_room and not task.done and self._tasks.get(task.spec.task_id) is task:
+            self._hand_over(task)
+
     def _take(self, worker: _Worker, event: RecorderEvent) -> None:
         task = worker.tasks.get(event.task_id)
         if task is None or task.done:
+            return
+        if isinstance(event, OutOfRoom):
+            self._out_of_room(task, event.error)
             return
         spec = task.spec
         match event:
@@ -244,7 +280,7 @@ class RecorderSupervisor:
             case TaskFinished() | TaskFailed():
                 task.done = True
             case Progress():
-                task.lag = event.lag_bytes
+                task.lag, task.room_retry = event.lag_bytes, ROOM_RETRY_FIRST
                 self._report_lag()
             case _:
                 pass

@@ -133,6 +133,12 @@ class TaskRecorder:
             output.abort()
         self._tail.close()
 
+    def discard(self) -> None:
+        """Let go of everything, and give back the room of what is not finished."""
+        self.abort()
+        for output in self._outputs:
+            output.discard()
+
     def _take(self, packets: Iterable[Packet]) -> None:
         reader, outputs = self._reader, self._outputs
         for packet in packets:

@@ -22,7 +22,8 @@ from livereel.domain.recordings import SpoolPosition
 from livereel.domain.templates import RecordFormat
 from livereel.observe.processes import die_with_parent
 from livereel.recorder.busy import BusyNote
-from livereel.recorder.events import TaskFailed, TaskSpec, to_json
+from livereel.recorder.events import OutOfRoom, TaskFailed, TaskSpec, to_json
+from livereel.recorder.muxing.port import NoRoom
 from livereel.recorder.task import TaskRecorder
 
 log = structlog.get_logger()
@@ -78,6 +79,9 @@ class Worker:
             self._note.set(task_id, task.position)
             try:
                 more = task.step(now)
+            except NoRoom as error:
+                self._give_back(task_id, str(error))
+                more = False
             except Exception as error:
                 log.exception("task_failed", task=task_id)
                 task.fail(f"{type(error).__name__}: {error}")
@@ -88,6 +92,16 @@ class Worker:
                 # Common ticks: one wake-up serves all tasks.
                 self._due[task_id] = now if more else (now // POLL_SECONDS + 1) * POLL_SECONDS
         self._note.clear()
+
+    def _give_back(self, task_id: str, error: str) -> None:
+        """The disk is full: let others have the room until this task is handed over again."""
+        log.warning("out_of_room", task=task_id, error=error)
+        task = self._tasks.pop(task_id)
+        lines = []
+        with contextlib.suppress(OSError):  # a finished file that cannot be read back is made again as well
+            lines = [to_json(event) for event in task.events()]
+        task.discard()
+        self._send([*lines, to_json(OutOfRoom(task_id, error))])
 
     def _report(self) -> None:
         lines = []
@@ -132,6 +146,8 @@ class Worker:
 
     def _record(self, spec: dict[str, Any], now: float) -> None:
         task_id = spec["task_id"]
+        if task_id in self._tasks:  # handed over again before the worker had let it go
+            return
         try:
             self._tasks[task_id] = TaskRecorder(TaskSpec.from_json(spec), self._hasher, self._wake, now)
         except Exception as error:  # a spec that cannot be used must not cost the other tasks their worker

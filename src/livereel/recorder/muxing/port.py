@@ -1,5 +1,6 @@
 """What a record file is written with."""
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,6 +18,14 @@ class CannotMux(Exception):
 
 class BadPacket(Exception):
     """The muxer refused one packet; it can go on with the next."""
+
+
+class NoRoom(Exception):
+    """The disk is full. Nothing is wrong with the task: it is begun again when there is room."""
+
+
+#: What a full disk or quota answers.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
