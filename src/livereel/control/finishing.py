@@ -296,8 +296,9 @@ class Finishing:
         lacking = sorted(wanted - {file.format for file in stored}) or sorted(
             {file.format for file in files if file.state is not FileState.STORED}
         )
-        error = f"no complete file in {', '.join(lacking)}" if lacking else None
-        event = TaskEvent.FAIL if error else TaskEvent.STORED
+        # What ended the recording, if its spool failed, and what is missing because of that or anything else.
+        error = "; ".join(filter(None, (task.error, lacking and f"no complete file in {', '.join(lacking)}"))) or None
+        event = TaskEvent.FAIL if lacking else TaskEvent.STORED
         done = replace(task, state=next_task_state(task.state, event), completed_at=self._clock.now(), error=error)
         if stored:
             manifest = json.dumps(recording_json(done, files), indent=2).encode()
@@ -305,7 +306,7 @@ class Finishing:
             for bucket, directory in sorted(places):
                 await self._put_manifest(task, bucket, directory, manifest)
         whole = {file.format for file in stored} - {file.format for file in files if file.state is not FileState.STORED}
-        untold = error is not None and all(file.state is not FileState.FAILED for file in files)
+        untold = bool(lacking) and all(file.state is not FileState.FAILED for file in files)
         async with self._announcer.change() as change:
             await _end_task(change, done, tell_failure=untold)
         await self._close(done, keep_spool=not whole)

@@ -627,9 +627,11 @@ class Owner:
         """No more tags will come: the rest is up to `finishing`."""
         assert task.spool_end is not None
         task = replace(task, state=next_task_state(task.state, TaskEvent.END), end_reason=reason)
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(task)
-            successor = await self._armed.succeed(uow, task)
+        async with self._announcer.change() as change:
+            await change.uow.tasks.update(task)
+            if task.error is not None:  # files are made of what there is, but it is not all
+                await change.tell(CallbackEvent.RECORD_FAILED, task, error=task.error)
+            successor = await self._armed.succeed(change.uow, task)
         if successor is not None:
             self._armed.adopt(successor)
             self._watch_limit(successor)
@@ -660,7 +662,7 @@ class Owner:
 
     def _spool_failed(self, running: Running, error: str) -> None:
         log.error("spool_failed", stream=str(running.task.key), task=running.task.id, error=error)
-        self._in_background(self._end_failed(running))
+        self._in_background(self._end_failed(running, error))
 
     def _changed(self) -> None:
         self.on_change()
