@@ -58,7 +58,7 @@ def footage_command(path: Path, seconds: float, gop_seconds: float) -> list[str]
         *(FFMPEG, "-hide_banner", "-loglevel", "error", "-y"),
         *("-f", "lavfi", "-i", f"testsrc2=size={SIZE}:rate={FRAME_RATE}"),
         *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100"),
-        *("-t", str(seconds), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-bf", "2"),
+        *("-t", str(seconds), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"),
         *("-g", gop, "-keyint_min", gop, "-sc_threshold", "0", "-c:a", "aac", "-f", "flv", str(path)),
     ]
 

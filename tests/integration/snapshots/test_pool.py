@@ -98,7 +98,7 @@ async def test_garbage_costs_only_itself(pool: PicturePool, picture: CodedPictur
 
 
 async def test_a_picture_that_is_too_large(pool: PicturePool) -> None:
-    large = coded("vp9", size=(8256, 4400), seconds=0.03)
+    large = coded("h264", size=(8256, 4400), seconds=0.03)
     with pytest.raises(PictureFailed):
         await pool.make(large)
 
