@@ -297,7 +297,8 @@ class Finishing:
             {file.format for file in files if file.state is not FileState.STORED}
         )
         # What ended the recording, if its spool failed, and what is missing because of that or anything else.
-        error = "; ".join(filter(None, (task.error, lacking and f"no complete file in {', '.join(lacking)}"))) or None
+        lack = f"no complete file in {', '.join(lacking)}" if lacking else None
+        error = "; ".join(filter(None, (task.error, lack))) or None
         event = TaskEvent.FAIL if lacking else TaskEvent.STORED
         done = replace(task, state=next_task_state(task.state, event), completed_at=self._clock.now(), error=error)
         if stored:

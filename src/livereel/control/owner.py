@@ -684,8 +684,9 @@ class Owner:
                 if self._running.pop(running.task.key, None) is not None:
                     metrics.active_tasks.dec()
 
-    async def _end_failed(self, running: Running) -> None:
+    async def _end_failed(self, running: Running, error: str) -> None:
         async with self._locks.hold(running.task.key):
+            running.task = replace(running.task, error=error)
             self._wait_for_room(running)
             await self._end(running, EndReason.SPOOL_FAILED)
 
