@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,8 @@ from typing import Any
 from tests.acceptance.api import BUCKET, DOMAIN, Bare, Credentials, Sdk
 
 LIVEREEL = Path(sys.executable).with_name("livereel")
-START_TIMEOUT = 30.0  # seconds; a cold first start on a loaded machine takes a few
-STOP_TIMEOUT = 30.0  # seconds; the default grace is 20
+START_TIMEOUT = 60.0  # seconds; a cold first start on a loaded machine takes a few
+STOP_TIMEOUT = 60.0  # seconds; the default grace is 20
 
 # What `livereel serve` prints when it is up.
 _PORTS = re.compile(r"rtmp://[^\s/]+:(?P<rtmp>\d+)/.*?(?P<api>http://\S+:\d+)", re.DOTALL)
@@ -32,13 +31,6 @@ def parse_access_key(printed: str) -> Credentials:
     found = _FIRST_KEY.search(printed)
     assert found, f"no access key in what the first start printed:\n{printed}"
     return Credentials(found["access"], found["secret"], found["project"])
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Any, timeout: float, what: str) -> Any:

@@ -47,7 +47,7 @@ def server(seaweed: Seaweed, tmp_path: Path) -> Iterator[LiveServer]:
         credentials_file = "{credentials}"
         """
     )
-    yield from run_server(directory)
+    yield from run_server(directory, LIVEREEL_STOP_GRACE="5")
 
 
 def test_recordings_in_an_object_store(

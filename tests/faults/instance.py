@@ -15,7 +15,8 @@ from typing import Any
 from livereel.testing.api_client import ApiClient, Reply
 from tests.acceptance.api import ALL_FORMATS, BUCKET, DOMAIN
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.server import LiveServer, free_port, wait_until
+from tests.acceptance.server import LiveServer, wait_until
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENTS = ["RECORD_START", "RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE", "RECORD_OVER", "RECORD_FAILED"]

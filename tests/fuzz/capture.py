@@ -21,8 +21,8 @@ from livereel.rtmp import messages
 from livereel.rtmp.chunks import ChunkReader, Message
 from livereel.rtmp.handshake import C0_C1_SIZE, C2_SIZE
 from tests.acceptance.encoders import FFMPEG, Encoder, NginxRelay, gstreamer_command
-from tests.acceptance.server import free_port
 from tests.fuzz.campaign import CORPUS
+from tests.ports import free_port
 
 _WIRE_BYTES = 6000  # of a push that are kept: its commands, headers and first frames
 _BODY_BYTES = 240  # of a media message
