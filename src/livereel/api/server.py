@@ -24,6 +24,9 @@ STOP_GRACE = 10  # seconds for requests under way when the server stops
 # Above the API's own limit of 128 KB for headers, so that the API and not the parser refuses what is too large.
 _PARSER_LIMIT = 192 * 1024
 REQUEST_TIMEOUT = 30.0  # seconds; see settings.ApiSettings.request_timeout
+# Bytes parsed before others may run: in the worst case a few ms. What comes in small chunks costs the most.
+_PIECE = 4096
+_USEFUL = 4  # of so many bytes of a chunked body one at least must be no overhead; chunks of 8 bytes are enough for it
 CONNECTIONS_MAX = 500  # see settings.ApiSettings.max_connections
 _ASKING = (h11.IDLE, h11.SEND_BODY)  # states of a peer whose request has not come in whole
 _BACKLOG = 1024  # connections the kernel may hold while the loop is busy
@@ -145,13 +148,24 @@ def _protocol(hostname: str, max_connections: int, request_timeout: float) -> ty
         def data_received(self, data: bytes) -> None:
             if self._due is None:
                 self._expect_request()
-            super().data_received(data)
+            for start in range(0, len(data), _PIECE):
+                self._parse(data[start : start + _PIECE])
+                if self.transport.is_closing():
+                    return
             if self.conn.their_state not in _ASKING or (self.cycle is not None and self._is_between_requests()):
                 self._expect_nothing()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._expect_nothing()
             super().connection_lost(exc)
+
+        def _parse(self, piece: bytes) -> None:
+            in_body = self.conn.their_state is h11.SEND_BODY
+            before = len(self.cycle.body) if in_body else 0
+            super().data_received(piece)
+            whole_piece_of_body = in_body and len(piece) == _PIECE and self.conn.their_state is h11.SEND_BODY
+            if whole_piece_of_body and (len(self.cycle.body) - before) * _USEFUL < _PIECE:
+                self.send_400_response("The chunks of the body are too small.")
 
         def _is_between_requests(self) -> bool:
             return self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]

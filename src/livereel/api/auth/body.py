@@ -7,14 +7,17 @@ from livereel.domain.errors import RateLimited
 
 BODY_MAX = 12_000_000  # bytes; the cloud's limit for signed requests (spec huawei-live-common.md section 1)
 
+# Of a log-in, the only body that is parsed before anybody knows whose it is: JSON takes up to 30 times its size.
+LOGIN_BODY_MAX = 64 * 1024
+
 # What a refused client may still send before the connection is cut under it. Clients send first and read afterwards,
 # and a connection that is closed with bytes unread is reset: they would see no answer at all.
 DISCARD_MAX = 4 * BODY_MAX
 
 
 # Of all requests under way. A body is taken in before anybody knows whose it is, since the signature covers it; without
-# this a few hundred strangers could fill the memory. Ten of the largest, and thousands of usual size.
-BODIES_MAX = 10 * BODY_MAX
+# this a few hundred strangers could fill the memory. Five of the largest, and thousands of usual size.
+BODIES_MAX = 5 * BODY_MAX
 
 
 class Disconnected(Exception):
@@ -49,18 +52,18 @@ class Body:
         self._taken = 0
         self._complete = False
 
-    async def read(self) -> bytes:
+    async def read(self, limit: int = BODY_MAX) -> bytes:
         """The body; raises BodyTooLarge, at once if the client announces too much, RateLimited and Disconnected."""
         parts: list[bytes] = []
         while not self._complete:
-            if max(self._announced, self._taken) > BODY_MAX:
-                raise BodyTooLarge(f"a request body may have {BODY_MAX} bytes")
+            if max(self._announced, self._taken) > limit:
+                raise BodyTooLarge(f"a request body may have {limit} bytes")
             part = await self._next()
             self._budget.take(len(part))
             self._held += len(part)
             parts.append(part)
-        if self._taken > BODY_MAX:
-            raise BodyTooLarge(f"a request body may have {BODY_MAX} bytes")
+        if self._taken > limit:
+            raise BodyTooLarge(f"a request body may have {limit} bytes")
         return b"".join(parts)
 
     async def discard(self) -> None:

@@ -12,7 +12,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livereel.api import request_id
-from livereel.api.auth.body import Body, Budget, Disconnected, replaying
+from livereel.api.auth.body import LOGIN_BODY_MAX, Body, Budget, Disconnected, replaying
 from livereel.api.auth.replay import MUTATIONS, Answer, Recorder, Replays
 from livereel.api.huawei.errors import UnknownApi, UnsupportedMediaType
 from livereel.api.huawei.operations import Operation, find
@@ -63,7 +63,7 @@ class Authentication:
         body = Body(scope, receive, self._budget)
         try:
             if path == _LOGIN:
-                await self._app(scope, replaying(await body.read(), receive), send)
+                await self._app(scope, replaying(await body.read(LOGIN_BODY_MAX), receive), send)
             else:
                 await self._guarded(scope, receive, send, body)
         except Disconnected:
