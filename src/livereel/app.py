@@ -330,7 +330,7 @@ class Server:
         settings = self._settings
         pool = VerifyPool(settings.recorder.verify_workers, VerifyLevel(settings.recorder.verify))
         self._stack.push_async_callback(pool.stop)
-        verifier = FileVerifier(
+        return FileVerifier(
             pool=pool,
             stores=stores,
             announcer=announcer,
@@ -338,8 +338,6 @@ class Server:
             work_dir=settings.work_dir(),
             damaged_dir=settings.damaged_dir(),
         )
-        self._stack.push_async_callback(verifier.stop)
-        return verifier
 
     def _start_planner(self, planner: Planner, owner: Owner) -> Planner:
         owner.on_change = planner.wake

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -18,6 +18,7 @@ from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.control.announcer import Announcer, Change
 from livereel.control.report import recording_json
 from livereel.control.uploads.service import Uploads
+from livereel.control.verification import VERIFY_WAIT, FileVerifier
 from livereel.domain.clock import Clock
 from livereel.domain.errors import InvalidName, ResourceExists
 from livereel.domain.messages import CallbackEvent
@@ -25,6 +26,7 @@ from livereel.domain.naming import EXTENSIONS, file_key, join_root, without_coll
 from livereel.domain.recordings import RecordFile, Task
 from livereel.domain.states import FileEvent, FileState, TaskEvent, TaskState, next_file_state, next_task_state
 from livereel.domain.templates import RECORD_CYCLE_DEFAULT, RecordFormat
+from livereel.domain.verification import Verdict
 from livereel.observe import metrics
 from livereel.recorder.events import (
     FileFailed,
@@ -64,6 +66,7 @@ class Finishing:
         *,
         catalogue: Catalogue,
         uploads: Uploads,
+        verifier: FileVerifier,
         announcer: Announcer,
         clock: Clock,
         spool_dir: Path,
@@ -73,6 +76,8 @@ class Finishing:
         self._catalogue = catalogue
         self._uploads = uploads
         uploads.relocate = self._relocate
+        self._verifier = verifier
+        verifier.spec_of = self._spec_of
         self._announcer = announcer
         self._clock = clock
         self._spool_dir = spool_dir
@@ -106,6 +111,11 @@ class Finishing:
                 resume[file.format] = Resume(file.sequence, file.start, file.checkpoint)
             if file.state not in _OVER:
                 unfinished.add(file.format)
+            self._verifier.resume(task, file)
+        self._verifier.warm()
+        return self._spec_of(task, resume)
+
+    def _spec_of(self, task: Task, resume: dict[RecordFormat, Resume]) -> TaskSpec:
         cycle_of_zero = 0 if self._endless_cycle else RECORD_CYCLE_DEFAULT
         return TaskSpec(
             task_id=task.id,
@@ -152,26 +162,28 @@ class Finishing:
             case FileFailed():
                 await self._file_failed(task, event.job_id, event.error)
             case TaskFinished():
-                await self._task_finished(task)
+                await self._task_finished(task, event.report)
             case TaskFailed():
                 await self._task_failed(task, event.error)
             case Progress():
                 pass
 
     async def settled(self, task_id: str) -> None:
-        """Return when every complete file of the task is stored and told of."""
+        """Return when every complete file of the task is stored, verified and told of."""
         while files := [
             completion
             for job_id, completion in self._completions.items()
             if (file := self._files.get(job_id)) is not None and file.task_id == task_id
         ]:
             await asyncio.wait(files)
+        await self._verifier.settled(task_id)
 
     async def stop(self) -> None:
         """Leave what is on its way to the next start."""
         for completion in self._completions.values():
             completion.cancel()
         await asyncio.gather(*self._completions.values(), return_exceptions=True)
+        await self._verifier.stop()
 
     async def _file_started(self, task: Task, event: FileStarted) -> None:
         if (known := self._files.get(event.job_id)) is not None:
@@ -225,6 +237,8 @@ class Finishing:
         # A file that is not stored yet is made again from its first tag should this machine die.
         unfinished = [file for file in self._files.values() if file.task_id == task.id and file.state not in _OVER]
         needed = [file.start.segment for file in [*latest.values(), *unfinished] if file.state is not FileState.FAILED]
+        if (unverified := self._verifier.first_segment(task.id)) is not None:
+            needed.append(unverified)
         if needed and min(needed) > 1:
             await asyncio.to_thread(recovery.trim, self._spool_dir, task.id, min(needed))
 
@@ -233,15 +247,17 @@ class Finishing:
             return
         async with self._locks[event.job_id]:
             await self._save(_closed(self._files[event.job_id], event))
+        self._verifier.begin(task, self._files[event.job_id], event)
         self._completions[event.job_id] = asyncio.create_task(self._complete(task, event))
 
     async def _complete(self, task: Task, event: FileFinished) -> None:
         """Store a complete file and tell of it, whatever goes wrong meanwhile."""
         try:
             await self._uploads.complete(task, self._files[event.job_id], event.path)
+            verdict = await self._verifier.within(event.job_id, VERIFY_WAIT)
             while True:
                 try:
-                    await self._stored(task, event.job_id)
+                    await self._stored(task, event.job_id, verdict)
                     break
                 except Exception:  # the catalogue is away; the file is stored, and that must be told
                     log.exception("stored_file_not_told", task=task.id, job=event.job_id)
@@ -249,9 +265,9 @@ class Finishing:
         finally:
             del self._completions[event.job_id]
 
-    async def _stored(self, task: Task, job_id: str) -> None:
+    async def _stored(self, task: Task, job_id: str, verdict: Verdict | None) -> None:
         async with self._locks[job_id]:
-            file = self._files[job_id]
+            file = self._verifier.judged(self._files[job_id], verdict)
             file = replace(file, state=next_file_state(file.state, FileEvent.STORE))
             async with self._announcer.change() as change:
                 await change.uow.files.update(file)
@@ -259,8 +275,8 @@ class Finishing:
                 await change.tell(CallbackEvent.RECORD_FILE_COMPLETE, task, file=file)
             self._files[job_id] = file
         self._uploads.done(job_id)
+        self._verifier.stored(file, told=verdict is not None)
         metrics.files.labels(file.format, FileState.STORED).inc()
-        await asyncio.to_thread(shutil.rmtree, self._work_dir / task.id / job_id, ignore_errors=True)
         log.info("file_stored", stream=str(task.key), task=task.id, job=job_id, object=file.object_key, size=file.size)
 
     async def _relocate(self, job_id: str, bucket: str, also: Callable[[UnitOfWork, str], Awaitable[None]]) -> str:
@@ -285,7 +301,7 @@ class Finishing:
             self._files[job_id] = await _fail_file(change, task, self._files[job_id], error)
         await self._uploads.forget(job_id)
 
-    async def _task_finished(self, task: Task) -> None:
+    async def _task_finished(self, task: Task, spool: dict[str, Any]) -> None:
         await self.settled(task.id)
         # The row has moved on since the spec was made: STOP wrote the end.
         async with self._catalogue.read() as uow:
@@ -302,7 +318,7 @@ class Finishing:
         event = TaskEvent.FAIL if lacking else TaskEvent.STORED
         done = replace(task, state=next_task_state(task.state, event), completed_at=self._clock.now(), error=error)
         if stored:
-            manifest = json.dumps(recording_json(done, files), indent=2).encode()
+            manifest = json.dumps(recording_json(done, files, spool), indent=2).encode()
             places = {(file.bucket, str(PurePosixPath(file.object_key).parent)) for file in _firsts(stored)}
             for bucket, directory in sorted(places):
                 await self._put_manifest(task, bucket, directory, manifest)

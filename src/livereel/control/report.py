@@ -11,8 +11,8 @@ from livereel.domain.recordings import RecordFile, Task
 FORMAT_VERSION = 1
 
 
-def recording_json(task: Task, files: list[RecordFile]) -> dict[str, Any]:
-    """The document for a task that has ended."""
+def recording_json(task: Task, files: list[RecordFile], spool: dict[str, Any]) -> dict[str, Any]:
+    """The document for a task that has ended. `spool` is what the recorder says of all that was received."""
     return {
         "livereel_recording": FORMAT_VERSION,
         "task_id": task.id,
@@ -27,6 +27,7 @@ def recording_json(task: Task, files: list[RecordFile]) -> dict[str, Any]:
         "started_at": _time(task.started_at),
         "ended_at": _time(task.ended_at),
         "end_reason": task.end_reason,
+        "spool": spool,
         "files": [_file(file) for file in files],
     }
 

@@ -87,8 +87,8 @@ class FileVerifier:
 
     def begin(self, task: Task, file: RecordFile, event: FileFinished) -> None:
         """Read the file that the recorder has just completed."""
-        assert event.resume is not None
-        end = SpoolPosition(*event.resume.checkpoint.get("read") or event.resume.start)
+        read = event.resume.checkpoint.get("read") if event.resume is not None else None
+        end = SpoolPosition(*read) if read else file.start
         self._start(task, file, event.path, SpoolPosition(end.segment, end.offset + 1))
 
     def resume(self, task: Task, file: RecordFile) -> None:
@@ -130,12 +130,6 @@ class FileVerifier:
         while jobs := [job.work for job in self._jobs.values() if job.task.id == task_id and job.work is not None]:
             await asyncio.wait(jobs)
 
-    async def forget(self, job_id: str) -> None:
-        """The file failed: there is nothing to be verified."""
-        if (job := self._jobs.get(job_id)) is not None and job.work is not None:
-            job.work.cancel()
-            await asyncio.wait({job.work})
-
     async def stop(self) -> None:
         """Leave what has no verdict yet to the next start."""
         works = [job.work for job in self._jobs.values() if job.work is not None]
@@ -144,6 +138,8 @@ class FileVerifier:
         await asyncio.gather(*works, return_exceptions=True)
 
     def _start(self, task: Task, file: RecordFile, path: Path | None, end: SpoolPosition) -> _Job:
+        if (before := self._jobs.get(file.job_id)) is not None and before.work is not None:
+            before.work.cancel()  # of a file that is made anew
         job = _Job(task, file, path, end, asyncio.get_running_loop().create_future())
         self._jobs[file.job_id] = job
         job.work = asyncio.create_task(self._work(job))
@@ -164,7 +160,8 @@ class FileVerifier:
         except Exception:  # the file is stored all the same; the next start reads it again
             log.exception("file_not_verified", task=job.task.id, job=job.file.job_id)
         finally:
-            del self._jobs[job.file.job_id]
+            if self._jobs.get(job.file.job_id) is job:
+                del self._jobs[job.file.job_id]
 
     async def _read(self, job: _Job) -> Verdict:
         if job.path is not None:

@@ -44,7 +44,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     async def record(catalogue: Catalogue) -> None:
         store = LocalStore(BUCKET, directory / "store" / BUCKET)
         files = [await stored(store, catalogue, task, name, events) for name in (FLV, HLS, MP4)]
-        manifest = json.dumps(recording_json(task, files)).encode()
+        manifest = json.dumps(recording_json(task, files, {})).encode()
         for record_format in (FLV, HLS, MP4):
             await store.put_bytes(f"rec/{record_format}/recording.json", manifest)
 

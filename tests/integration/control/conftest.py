@@ -20,6 +20,7 @@ from livereel.control.publishing import Publishing
 from livereel.control.recording import Recording
 from livereel.control.templates import NewTemplate, TemplateService
 from livereel.control.uploads.service import Uploads
+from livereel.control.verification import FileVerifier
 from livereel.domain.keys import StreamKey
 from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, Tag
 from livereel.domain.recordings import SpoolPosition
@@ -32,6 +33,7 @@ from livereel.storage.buckets import LocalStores
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
 from livereel.testing.clock import FakeClock
+from livereel.testing.verify import TrustingPool
 
 PROJECT = "0" * 31 + "1"
 OTHER_PROJECT = "0" * 31 + "2"
@@ -89,6 +91,8 @@ class Node:
     notifications: NotificationService
     stores: LocalStores
     woken: list[None]
+    pool: TrustingPool
+    verifier: FileVerifier
 
     async def template(
         self, record_type: RecordType = RecordType.COMMAND, stream: str = "*", **config: int
@@ -136,9 +140,19 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     woken = list[None]()
     announcer = Announcer(catalogue, clock, lambda: woken.append(None))
     uploads = Uploads(catalogue=catalogue, stores=stores, clock=clock, node="node-1")
+    pool = TrustingPool()
+    verifier = FileVerifier(
+        pool=pool,
+        stores=stores,
+        announcer=announcer,
+        clock=clock,
+        work_dir=tmp_path / "work",
+        damaged_dir=tmp_path / "damaged",
+    )
     finishing = Finishing(
         catalogue=catalogue,
         uploads=uploads,
+        verifier=verifier,
         announcer=announcer,
         clock=clock,
         spool_dir=tmp_path / "spool",
@@ -193,6 +207,8 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         recorder=recorder,
         finishing=finishing,
         uploads=uploads,
+        pool=pool,
+        verifier=verifier,
         owner=owner,
         announcer=announcer,
         callbacks=CallbackService(catalogue, clock, new_id),

@@ -18,6 +18,7 @@ from livereel.control.publishing import Publishing
 from livereel.control.recording import Recording
 from livereel.control.recovery import recover
 from livereel.control.uploads.service import Uploads
+from livereel.control.verification import FileVerifier
 from livereel.domain.keys import StreamKey
 from livereel.recorder.events import RecorderEvent
 from livereel.rtmp.url import PublishTarget
@@ -26,6 +27,7 @@ from livereel.storage.buckets import LocalStores
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
 from livereel.testing.clock import FakeClock, FakeTimers
+from livereel.testing.verify import TrustingPool
 from tests.integration.lifecycle.parts import MortalCatalogue, Recorder
 
 NODE = "node-1"
@@ -46,9 +48,18 @@ class Node:
         self.timers = FakeTimers(clock)
         self._announcer = Announcer(self.catalogue, clock, lambda: None)
         self._uploads = Uploads(catalogue=self.catalogue, stores=LocalStores(root / "store"), clock=clock, node=NODE)
+        self._verifier = FileVerifier(
+            pool=TrustingPool(),
+            stores=LocalStores(root / "store"),
+            announcer=self._announcer,
+            clock=clock,
+            work_dir=root / "work",
+            damaged_dir=root / "damaged",
+        )
         self._finishing = Finishing(
             catalogue=self.catalogue,
             uploads=self._uploads,
+            verifier=self._verifier,
             announcer=self._announcer,
             clock=clock,
             spool_dir=root / "spool",
