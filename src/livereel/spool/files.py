@@ -15,7 +15,7 @@ from livereel.domain.recordings import SpoolPosition
 from livereel.flv.marks import CHECK_TAG_SIZE, Check, encode_check, parse_check
 from livereel.flv.tags import TAG_HEADER_SIZE, TAG_OVERHEAD
 from livereel.spool.directories import fsync_directory
-from livereel.spool.format import segment_path, segments
+from livereel.spool.format import HEADER_SIZE, segment_path, segments
 from livereel.spool.walk import last_whole_tag
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -142,7 +142,7 @@ class SegmentFiles:
         """A reader may have seen whole tags of a write that failed half way, so those stay."""
         whole = last_whole_tag(segment.descriptor, segment.end)
         with self._lock:
-            if whole:
+            if whole > HEADER_SIZE:
                 os.ftruncate(segment.descriptor, whole)
                 segment.end = whole
                 self.position = SpoolPosition(segment.number, whole)
