@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from livereel.catalogue import port
-from livereel.catalogue.repositories.base import Session
+from livereel.catalogue.repositories.base import Repository, Session
 from livereel.catalogue.repositories.deletion import SqlHolds
 from livereel.catalogue.repositories.domains import SqlBucketGrants, SqlDomainMappings, SqlDomains, SqlKeyChains
 from livereel.catalogue.repositories.messages import SqlCallbacks, SqlNotifications, SqlOutbox
@@ -29,30 +30,68 @@ from livereel.catalogue.repositories.uploads import SqlUploads
 class SqlUnitOfWork:
     """`port.UnitOfWork` on one connection."""
 
+    projects: port.Projects
+    users: port.Users
+    access_keys: port.AccessKeys
+    tokens: port.Tokens
+    policies: port.Policies
+    domains: port.Domains
+    domain_mappings: port.DomainMappings
+    key_chains: port.KeyChains
+    bucket_grants: port.BucketGrants
+    templates: port.Templates
+    notifications: port.Notifications
+    callbacks: port.Callbacks
+    tasks: port.Tasks
+    holds: port.Holds
+    files: port.Files
+    slices: port.Slices
+    uploads: port.Uploads
+    plan_tasks: port.PlanTasks
+    stream_blocks: port.StreamBlocks
+    snapshots: port.Snapshots
+    pull_tasks: port.PullTasks
+    outbox: port.Outbox
+    seen_requests: port.SeenRequests
+
     def __init__(self, connection: Session, *, writing: bool) -> None:
-        self.projects: port.Projects = SqlProjects(connection, writing=writing)
-        self.users: port.Users = SqlUsers(connection, writing=writing)
-        self.access_keys: port.AccessKeys = SqlAccessKeys(connection, writing=writing)
-        self.tokens: port.Tokens = SqlTokens(connection, writing=writing)
-        self.policies: port.Policies = SqlPolicies(connection, writing=writing)
-        self.domains: port.Domains = SqlDomains(connection, writing=writing)
-        self.domain_mappings: port.DomainMappings = SqlDomainMappings(connection, writing=writing)
-        self.key_chains: port.KeyChains = SqlKeyChains(connection, writing=writing)
-        self.bucket_grants: port.BucketGrants = SqlBucketGrants(connection, writing=writing)
-        self.templates: port.Templates = SqlTemplates(connection, writing=writing)
-        self.notifications: port.Notifications = SqlNotifications(connection, writing=writing)
-        self.callbacks: port.Callbacks = SqlCallbacks(connection, writing=writing)
-        self.tasks: port.Tasks = SqlTasks(connection, writing=writing)
-        self.holds: port.Holds = SqlHolds(connection, writing=writing)
-        self.files: port.Files = SqlFiles(connection, writing=writing)
-        self.slices: port.Slices = SqlSlices(connection, writing=writing)
-        self.uploads: port.Uploads = SqlUploads(connection, writing=writing)
-        self.plan_tasks: port.PlanTasks = SqlPlanTasks(connection, writing=writing)
-        self.stream_blocks: port.StreamBlocks = SqlStreamBlocks(connection, writing=writing)
-        self.snapshots: port.Snapshots = SqlSnapshots(connection, writing=writing)
-        self.pull_tasks: port.PullTasks = SqlPullTasks(connection, writing=writing)
-        self.outbox: port.Outbox = SqlOutbox(connection, writing=writing)
-        self.seen_requests: port.SeenRequests = SqlSeenRequests(connection, writing=writing)
+        self._connection = connection
+        self._writing = writing
+
+    def __getattr__(self, name: str) -> Any:
+        """Repositories are made when they are asked for: most units need two of them."""
+        if name not in _REPOSITORIES:
+            raise AttributeError(name)
+        made = _REPOSITORIES[name](self._connection, writing=self._writing)
+        setattr(self, name, made)
+        return made
+
+
+_REPOSITORIES: dict[str, type[Repository]] = {
+    "projects": SqlProjects,
+    "users": SqlUsers,
+    "access_keys": SqlAccessKeys,
+    "tokens": SqlTokens,
+    "policies": SqlPolicies,
+    "domains": SqlDomains,
+    "domain_mappings": SqlDomainMappings,
+    "key_chains": SqlKeyChains,
+    "bucket_grants": SqlBucketGrants,
+    "templates": SqlTemplates,
+    "notifications": SqlNotifications,
+    "callbacks": SqlCallbacks,
+    "tasks": SqlTasks,
+    "holds": SqlHolds,
+    "files": SqlFiles,
+    "slices": SqlSlices,
+    "uploads": SqlUploads,
+    "plan_tasks": SqlPlanTasks,
+    "stream_blocks": SqlStreamBlocks,
+    "snapshots": SqlSnapshots,
+    "pull_tasks": SqlPullTasks,
+    "outbox": SqlOutbox,
+    "seen_requests": SqlSeenRequests,
+}
 
 
 class SqlCatalogue:

@@ -1,7 +1,7 @@
 """What all repositories share: conflicts as domain errors, and row locks where a row is read to be changed."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -77,16 +77,19 @@ class Repository:
     ) -> None:
         """Raises ResourceNotFound(`missing`), and ResourceExists(`taken`) when a unique value is taken."""
         statement = update(table).where(row).values(values)
-        if not taken:
-            changed = (await self._execute(statement)).rowcount
-        else:
-            try:
-                async with self._connection.begin_nested():
-                    changed = (await self._execute(statement)).rowcount
-            except IntegrityError as error:
-                raise ResourceExists(taken) from error
+        try:
+            async with self._savepoint() if taken else nullcontext():
+                changed = (await self._execute(statement)).rowcount
+        except IntegrityError as error:
+            if not taken:
+                raise
+            raise ResourceExists(taken) from error
         if changed == 0:
             raise ResourceNotFound(missing)
+
+    def _savepoint(self) -> AbstractAsyncContextManager[Any]:
+        """Around a statement that may fail: PostgreSQL spoils the whole transaction, SQLite undoes the statement."""
+        return self._connection.begin_nested() if self._connection.dialect.name == "postgresql" else nullcontext()
 
     async def _delete(self, table: Table, rows: ColumnElement[bool]) -> bool:
         return (await self._execute(delete(table).where(rows))).rowcount > 0

@@ -31,7 +31,7 @@ class SqlTasks(Repository):
         await self._update(
             tables.tasks,
             tables.tasks.c.id == task.id,
-            _task_row(task),
+            _task_changes(task),
             missing=f"there is no task {task.id}",
             taken=f"another task is recording {task.key}",
         )
@@ -265,6 +265,13 @@ def _task_row(task: Task) -> dict[str, Any]:
         "stream": task.key.stream,
         "record_type": task.record_type,
         "template": template_row(task.template),
+        "template_id": task.template.id,
+    } | _task_changes(task)
+
+
+def _task_changes(task: Task) -> dict[str, Any]:
+    """What of a row changes in the course of a recording."""
+    return {
         "state": task.state,
         "node": task.node,
         "started_at": task.started_at,
@@ -278,7 +285,6 @@ def _task_row(task: Task) -> dict[str, Any]:
         "pre_roll": task.pre_roll,
         "deadline": task.deadline,
         "plan_id": task.plan_id,
-        "template_id": task.template.id,
         "active_key": str(task.key) if task.state in ACTIVE_TASK_STATES else None,
     }
 
