@@ -23,7 +23,7 @@ from livereel.domain.clock import Clock
 from livereel.domain.errors import InvalidName, ResourceExists
 from livereel.domain.messages import CallbackEvent
 from livereel.domain.naming import EXTENSIONS, file_key, join_root, without_collision
-from livereel.domain.recordings import RecordFile, Task
+from livereel.domain.recordings import RecordFile, SpoolPosition, Task
 from livereel.domain.states import FileEvent, FileState, TaskEvent, TaskState, next_file_state, next_task_state
 from livereel.domain.templates import RECORD_CYCLE_DEFAULT, RecordFormat
 from livereel.domain.verification import Verdict
@@ -51,6 +51,7 @@ log = structlog.get_logger()
 #: Seconds that the next file of a format waits for the one before to be told complete: applications hear of both in
 #: their order then, unless the store is away.
 IN_ORDER_WAIT: Final = 2.0
+_LOST: Final = "what was received of it was not on disk when the power went"
 #: Seconds between attempts to tell that a file is stored while the catalogue is away.
 _TELL_AGAIN: Final = 5.0
 
@@ -107,7 +108,8 @@ class Finishing:
         unfinished: set[RecordFormat] = set()
         for file in sorted(files or [], key=lambda file: file.sequence):
             self._files[file.job_id] = file
-            if file.format not in unfinished:  # from the first that is not stored on, all are made again
+            # From the first that is not stored on, all are made again; nothing is known of what a power cut took.
+            if file.format not in unfinished and not _is_beyond(file, task.spool_end):
                 resume[file.format] = Resume(file.sequence, file.start, file.checkpoint)
             if file.state not in _OVER:
                 unfinished.add(file.format)
@@ -303,14 +305,18 @@ class Finishing:
 
     async def _task_finished(self, task: Task, spool: dict[str, Any]) -> None:
         await self.settled(task.id)
+        for file in [file for file in self._files.values() if file.task_id == task.id]:
+            if file.state is FileState.WRITING:  # the recorder came to the end and found nothing for it
+                await self._file_failed(task, file.job_id, _LOST)
         # The row has moved on since the spec was made: STOP wrote the end.
         async with self._catalogue.read() as uow:
             task = await uow.tasks.get(task.id) or task
             files = await uow.files.of_task(task.id)
         stored = [file for file in files if file.state is FileState.STORED]
         wanted = set(task.template.formats)
+        told = [file for file in files if file.error != _LOST]
         lacking = sorted(wanted - {file.format for file in stored}) or sorted(
-            {file.format for file in files if file.state is not FileState.STORED}
+            {file.format for file in told if file.state is not FileState.STORED}
         )
         # What ended the recording, if its spool failed, and what is missing because of that or anything else.
         lack = f"no complete file in {', '.join(lacking)}" if lacking else None
@@ -322,7 +328,7 @@ class Finishing:
             places = {(file.bucket, str(PurePosixPath(file.object_key).parent)) for file in _firsts(stored)}
             for bucket, directory in sorted(places):
                 await self._put_manifest(task, bucket, directory, manifest)
-        whole = {file.format for file in stored} - {file.format for file in files if file.state is not FileState.STORED}
+        whole = {file.format for file in stored} - {file.format for file in told if file.state is not FileState.STORED}
         untold = bool(lacking) and all(file.state is not FileState.FAILED for file in files)
         async with self._announcer.change() as change:
             await _end_task(change, done, tell_failure=untold)
@@ -385,6 +391,12 @@ class Finishing:
             await store.put_bytes(name, manifest)
 
         await self._uploads.put_bytes(task, bucket, put)
+
+
+def _is_beyond(file: RecordFile, end: SpoolPosition | None) -> bool:
+    """Whether a file, or what is known of its beginning, lies behind the end of a spool that a power cut shortened."""
+    read = file.checkpoint.get("read")
+    return end is not None and (file.start >= end or (read is not None and SpoolPosition(*read) >= end))
 
 
 async def _nobody(_task_id: str) -> None:
