@@ -26,7 +26,7 @@ from livereel.callbacks.guard import TargetGuard
 from livereel.callbacks.sender import Sender
 from livereel.callbacks.targets import Targets
 from livereel.catalogue.engine import open_catalogue
-from livereel.catalogue.port import Catalogue
+from livereel.catalogue.port import Catalogue, CatalogueError
 from livereel.cluster.local import LocalCluster
 from livereel.control import commands
 from livereel.control.announcer import Announcer
@@ -167,6 +167,7 @@ class Server:
             work_dir=settings.work_dir(),
             on_event=finishing.handle,
             clock=clock,
+            again_after=(CatalogueError,),
         )
         self._stack.push_async_callback(finishing.stop)
         finishing.attach(recorder)

@@ -12,12 +12,13 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
-from livereel.catalogue.port import Catalogue, UnitOfWork
+from livereel.catalogue.port import Catalogue, CatalogueError, UnitOfWork
 from livereel.cluster.port import Action, Answer, Command, StartOptions
-from livereel.control.announcer import Announcer
+from livereel.control.announcer import Announcer, Change
 from livereel.control.armed import Armed
 from livereel.control.buckets import is_authorised
 from livereel.control.disk import AlwaysRoom, Disk, Growth
@@ -57,6 +58,10 @@ log = structlog.get_logger()
 #: Seconds of a push kept until its recording begins, which may wait for the catalogue or the tenant's service: the
 #: longest that may take, and a group of pictures.
 BEGINNING_KEPT = 20.0
+#: Seconds between attempts to write to a catalogue that refuses.
+WRITE_AGAIN = 0.5
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -583,8 +588,7 @@ class Owner:
             ended_at=broke_at,
             spool_end=end,
         )
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(task)
+        await self._written(lambda change: change.uow.tasks.update(task))
         log.info("task_interrupted", stream=str(task.key), task=task.id, window=task.template.merge_seconds)
         self._interrupted.add(task, timed=not self._closing)
 
@@ -627,17 +631,35 @@ class Owner:
         """No more tags will come: the rest is up to `finishing`."""
         assert task.spool_end is not None
         task = replace(task, state=next_task_state(task.state, TaskEvent.END), end_reason=reason)
-        async with self._announcer.change() as change:
+
+        async def ended(change: Change) -> Task | None:
             await change.uow.tasks.update(task)
             if task.error is not None:  # files are made of what there is, but it is not all
                 await change.tell(CallbackEvent.RECORD_FAILED, task, error=task.error)
-            successor = await self._armed.succeed(change.uow, task)
+            return await self._armed.succeed(change.uow, task)
+
+        successor = await self._written(ended)
         if successor is not None:
             self._armed.adopt(successor)
             self._watch_limit(successor)
         self._finishing.finish(task)
         log.info("task_ended", stream=str(task.key), task=task.id, reason=str(reason))
         return task
+
+    async def _written(self, write: Callable[[Change], Awaitable[T]]) -> T:
+        """Write what has happened already, until the catalogue takes it: it may be away, or the disk full.
+
+        A server that stops leaves it to its next start, which looks at the spools.
+        """
+        while True:
+            try:
+                async with self._announcer.change() as change:
+                    return await write(change)
+            except CatalogueError as error:
+                if self._closing:
+                    raise
+                log.error("end_not_written", error=error.detail, retry_in=WRITE_AGAIN)  # noqa: TRY400 - the reason is enough
+                await asyncio.sleep(WRITE_AGAIN)
 
     def _watch_limit(self, task: Task) -> None:
         """End an armed START when its limit has passed, whatever it is doing then."""

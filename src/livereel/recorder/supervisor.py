@@ -48,6 +48,8 @@ CRASHES_BEFORE_GIVING_UP = 3
 KILLS_BEFORE_GIVING_UP = 10
 RESTART_DELAY_FIRST, RESTART_DELAY_LONGEST = 0.1, 10.0  # seconds; doubles with each death
 HEALTHY_AFTER = 30.0  # seconds; a worker that lived this long has its restart delay forgotten
+# A catalogue that is away or has no room for a row comes back; what workers report is not lost meanwhile.
+AGAIN_FIRST, AGAIN_LONGEST = 0.5, 30.0  # seconds
 # A full disk has room again when somebody makes some. Every try begins the open files anew, so tries get rarer.
 ROOM_RETRY_FIRST, ROOM_RETRY_LONGEST = 2.0, 60.0  # seconds
 STOP_GRACE = 5.0  # seconds; a worker ends at once when its stdin closes unless a muxer call is under way
@@ -86,15 +88,26 @@ class RecorderSupervisor:
     """`record` a task, later `finish` it where its spool ends, `forget` it when its last event was dealt with.
 
     `on_event` is awaited for one event of a task at a time, in order; tasks do not wait for each other. All methods
-    must be called on the event loop.
+    must be called on the event loop. An event whose handling ends with one of the errors `again_after`, which pass, is
+    handed over again; the task's other events wait.
     """
 
-    def __init__(self, *, workers: int, spool_dir: Path, work_dir: Path, on_event: EventHandler, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        spool_dir: Path,
+        work_dir: Path,
+        on_event: EventHandler,
+        clock: Clock,
+        again_after: tuple[type[Exception], ...] = (),
+    ) -> None:
         if workers < 1:
             raise ValueError(f"a recorder needs at least one worker, not {workers}")
         self._spool_dir = spool_dir
         self._work_dir = work_dir
         self._on_event = on_event
+        self._again_after = again_after
         self._clock = clock
         self._workers = [_Worker(number, work_dir / f"worker-{number}.busy") for number in range(workers)]
         self._tasks: dict[str, _Task] = {}
@@ -311,10 +324,24 @@ class RecorderSupervisor:
 
     async def _consume(self, events: asyncio.Queue[RecorderEvent | None]) -> None:
         while (event := await events.get()) is not None:
-            try:
-                await self._on_event(event)
-            except Exception:
-                log.exception("recorder_event_not_handled", task=event.task_id, kind=type(event).__name__)
+            delay = AGAIN_FIRST
+            while not await self._handled(event, delay):
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, AGAIN_LONGEST)
+
+    async def _handled(self, event: RecorderEvent, delay: float) -> bool:
+        """False if the event has to be handed over once more, after `delay`."""
+        kind = type(event).__name__
+        try:
+            await self._on_event(event)
+        except self._again_after as error:
+            log.error(  # noqa: TRY400 - the reason is enough
+                "recorder_event_delayed", task=event.task_id, kind=kind, error=str(error), retry_in=delay
+            )
+            return False
+        except Exception:
+            log.exception("recorder_event_not_handled", task=event.task_id, kind=kind)
+        return True
 
 
 def _kill(process: asyncio.subprocess.Process | None) -> None:
