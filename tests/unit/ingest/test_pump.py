@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 
-from livereel.ingest.pump import Pump
+from livereel.ingest.pump import TURNS_MAX, Pump
 
 
 class Clock:
@@ -129,6 +130,30 @@ async def test_the_loop_runs_between_slices_and_what_was_read_is_handed_on() -> 
         assert [count for count in dict.fromkeys(seen) if count] == [2, 4, 6, 8, 10]
         await turns()
         assert handed_on[:5] == [2, 4, 6, 8, 10]
+
+
+async def test_others_who_are_busy_get_several_turns_after_a_slice() -> None:
+    clock = Clock()
+    slices: list[int] = []
+    turns_taken = 0
+
+    async def other(busy: int) -> None:
+        nonlocal turns_taken
+        while True:
+            await asyncio.sleep(0)
+            turns_taken += 1
+            if turns_taken <= busy:
+                clock.time += 0.001
+
+    async with running(clock, after=lambda: slices.append(turns_taken), interval=1000.0) as pump:
+        for _ in range(5):
+            pump.add(Member(clock, cost=0.004))
+        job = asyncio.create_task(other(busy=TURNS_MAX + 2))
+        await turns(40)
+        job.cancel()
+    between = [later - earlier for earlier, later in pairwise(slices)]
+    # The others begin after the first slice; then a pause as long as may be, one of two turns and a look, one of a look.
+    assert between[:4] == [0, TURNS_MAX, 3, 1]
 
 
 async def test_a_faulty_member_does_not_stop_the_others() -> None:
