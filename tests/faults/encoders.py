@@ -76,6 +76,8 @@ class Encoder:
         self._job: Any = None
         self._leaving = asyncio.Event()
         self._holding = False
+        #: True once nothing more comes after `hold`.
+        self.held = False
         #: All pushes so far.
         self.pushes: list[Push] = []
         #: When it may come back after its connection broke (monotonic time); None: it stays away.
@@ -141,6 +143,7 @@ class Encoder:
         await publisher.push(self._media.headers, speed=0)
         while not self._leaving.is_set() and number < len(packets):
             if self._holding:
+                self.held = True
                 await asyncio.sleep(RETRY / 2)
                 continue
             due = time.monotonic() - push.began_at

@@ -15,7 +15,12 @@ from livereel.recorder.packets import Packet, Tracks
 
 # A dead process loses at most this much of the file (the spool has it all the same).
 _FRAGMENT_MICROSECONDS: Final = "2000000"
-_OPTIONS: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": _FRAGMENT_MICROSECONDS}
+_OPTIONS: Final = {
+    "movflags": "hybrid_fragmented+delay_moov",
+    "frag_duration": _FRAGMENT_MICROSECONDS,
+    # Each fragment to the disk at once: libav keeps 256 KiB back else, which is half a minute of a slow stream.
+    "flush_packets": "1",
+}
 _VIDEO: Final = frozenset((VideoCodec.H264, VideoCodec.H265, VideoCodec.AV1, VideoCodec.VP9))
 _AUDIO: Final = frozenset((AudioCodec.AAC, AudioCodec.MP3, AudioCodec.OPUS))
 
