@@ -159,10 +159,11 @@ class Carrier(ABC):
                 self._idle = True
                 await self._changed.wait()
 
-    def succeeded(self) -> None:
-        """A request was answered as it should be."""
+    def succeeded(self, key: str, part: int | None = None) -> None:
+        """The store has confirmed an object, or a part of one."""
         self.shared.outages.succeeded(self.row.bucket)
         metrics.store_objects.labels("stored").inc()
+        log.debug("stored" if part is None else "part_stored", task=self.row.task_id, object=key, part=part)
 
     async def _failed(self, error: LivereelError) -> None:
         if isinstance(error, SourceUnreadable) and not self.closed:

@@ -87,8 +87,19 @@ class FileCarrier(Carrier):
         if not self.closed and not self._due():
             return False
         closed, end = self.closed, self._end
-        if await self._confirmed_before(uploads):
-            return True
+        if self.row.upload_id is not None and self._present is None:
+            self._present = await uploads.present(self.row.object_key, self.row.upload_id)
+            if self._present is not None:
+                await self._forget([n for n, part in self._sent.items() if not self._is_present(part)])
+            elif await self._may_be_complete():
+                if not closed:
+                    return False  # its end will show
+                if await self._is_complete(uploads):
+                    self._done()
+                    return True
+            if self._present is None:
+                await self._forget(list(self._sent))
+                await self.keep(upload_id=None)
         await self._begin(uploads, end)
         await self._send(uploads, self._due())
         if not closed:
@@ -128,29 +139,21 @@ class FileCarrier(Carrier):
 
     def _done(self) -> None:
         self._whole = True
-        self.succeeded()
+        self.succeeded(self.row.object_key)
 
-    async def _confirmed_before(self, uploads: PartUploads) -> bool:
-        """Ask the store what it has, if that is not known. True if the object turns out to be there and right."""
-        if self.row.upload_id is None or self._present is not None:
-            return False
-        self._present = await uploads.present(self.row.object_key, self.row.upload_id)
-        if self._present is not None:
-            lost = [n for n, part in self._sent.items() if self._present.get(n) != (part.size, part.etag)]
-            await self._forget(lost)
-            return False
-        # The store knows no such upload: it was completed and nobody learned of it, or it was lost.
-        if self.closed and await self._is_object(uploads):
-            self._done()
-            return True
-        await self._forget(list(self._sent))
-        await self.keep(upload_id=None)
-        return False
+    def _is_present(self, part: Part) -> bool:
+        return (self._present or {}).get(part.number) == (part.size, part.etag)
 
-    async def _is_object(self, uploads: PartUploads) -> bool:
-        numbers = range(1, self._count(self._end) + 1)
+    async def _may_be_complete(self) -> bool:
+        """The store knows no such upload: it was lost, or completed by a life that did not learn of it."""
+        if 1 not in self._sent:  # goes last
+            return False
         found = await self.store.stat(self.row.object_key)
-        if found is None or found.size != self._end or any(number not in self._sent for number in numbers):
+        return found is not None and found.size == sum(part.size for part in self._sent.values())
+
+    async def _is_complete(self, uploads: PartUploads) -> bool:
+        numbers = range(1, self._count(self._end) + 1)
+        if any(number not in self._sent for number in numbers):
             return False
         for number in numbers:
             if not await self._is_right(number, await self._read(number)):
@@ -200,7 +203,7 @@ class FileCarrier(Carrier):
             if not await self._is_right(number, data):
                 part = await uploads.put(self.row.object_key, upload_id, number, data)
                 self._sent[number] = part
-                self.succeeded()
+                self.succeeded(self.row.object_key, number)
         if life == self._life:
             self._right.add(number)
         self.count(attempts=0, last_error=None, next_retry_at=None)

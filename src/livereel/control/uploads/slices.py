@@ -110,7 +110,7 @@ class SliceCarrier(Carrier):
             await self._put_growing()
             return False
         await self.store.put_file(self.row.object_key, self._playlist, final=True)
-        self.succeeded()
+        self.succeeded(self.row.object_key)
         return True
 
     def interrupted(self) -> None:
@@ -136,7 +136,7 @@ class SliceCarrier(Carrier):
             return
         async with self.shared.slots(self.row.bucket).hold(urgent=self.closed):
             await self.store.put_file(key, piece.path, final=True)
-        self.succeeded()
+        self.succeeded(key)
 
     async def _note(self, stored: list[_Piece]) -> None:
         if not stored:
@@ -166,7 +166,7 @@ class SliceCarrier(Carrier):
         data = with_first(named, text).encode()
         await self.store.put_bytes(self.row.object_key, data)
         self._playlist_size, self._since_playlist, self._named = len(data), 0, named
-        self.succeeded()
+        self.succeeded(self.row.object_key)
 
     def _beside(self, name: str) -> str:
         return str(PurePosixPath(self.row.object_key).parent / name)
