@@ -3,8 +3,10 @@
 import asyncio
 import socket
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -147,6 +149,46 @@ def stopping(at: Setting) -> Answer:
     return Answer(int(first.split()[1]), received, content)
 
 
+def task_of(server: LiveServer, stream: str) -> str:
+    """The only recording of a stream."""
+    with sqlite3.connect(server.data_dir / "catalogue.db") as database:
+        [(task_id,)] = database.execute("SELECT id FROM tasks WHERE stream = ?", (stream,))
+    database.close()
+    return str(task_id)
+
+
+def not_over(at: Setting) -> Answer:
+    make_template(at.server, at.stream)
+    assert start(at.server, at.stream, armed=True).status == 200
+    return at.server.bare().call("DELETE", f"{V1}/livereel/recordings/{task_of(at.server, at.stream)}")
+
+
+def held(at: Setting) -> Answer:
+    assert not_over(at).status == 409
+    bare, path = at.server.bare(), f"{V1}/livereel/recordings/{task_of(at.server, at.stream)}"
+    assert bare.call("POST", CONTROL, {"action": "STOP"}, names(at.stream)).status == 200
+    assert bare.call("PUT", f"{path}/hold").status == 204
+    return bare.call("DELETE", path)
+
+
+class FullServer(LiveServer):
+    """A server that wants more room than any disk has, and is not ready for that."""
+
+    def _ready(self) -> bool:
+        return super()._ready() or bool(self.endpoint)
+
+
+def full_disk(at: Setting) -> Answer:
+    with tempfile.TemporaryDirectory() as directory:
+        server = FullServer(Path(directory), LIVEREEL_DISK__RESERVE=str(1 << 60))
+        try:
+            server.start()
+            make_template(server, at.stream)
+            return start(server, at.stream, armed=True)
+        finally:
+            server.kill()
+
+
 PROVOKED: dict[Row, Recipe] = {
     errors.InvalidParameter: ask("GET", "/record/rules", {"limit": "101"}),
     errors.NoCommandTemplate: no_command_template,
@@ -156,6 +198,9 @@ PROVOKED: dict[Row, Recipe] = {
     errors.TaskExists: task_exists,
     errors.ResourceNotFound: ask("GET", "/domain", {"domain": UNKNOWN}),
     errors.ResourceExists: ask("POST", "/domain", body=domain_body(DOMAIN)),
+    errors.RecordingHeld: held,
+    errors.RecordingNotOver: not_over,
+    errors.DiskFull: full_disk,
     errors.DomainLimitReached: limit_of_domains,
     errors.DomainNotOff: ask("DELETE", "/domain", {"domain": DOMAIN}),
     wire.ApiNotSupported: ask("GET", "/record/config", {"domain": DOMAIN}),

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from livereel.settings import Settings
     from livereel.storage.config import BucketConfig
 
-DISK_FAIL, DISK_WARN = (
-    1 << 30,
-    10 << 30,
-)  # bytes: the server refuses below the first; the second is an hour of 8 streams
+DISK_FAIL, DISK_WARN = 1 << 30, 10 << 30  # bytes: minutes of a few streams; an hour of 8 streams
 PROBE_TIMEOUT = 30.0  # seconds for a subprocess to import libav on a busy machine
 BUCKET_TIMEOUT = 10.0  # seconds for a request to a store; a healthy one answers in one
 FILES_PER_STREAM = 2  # open files: the socket and the spool segment
@@ -108,8 +105,8 @@ def check_data(settings: "Settings") -> Iterator[Finding]:
         refused = share < marks[0] or usage.free < max(DISK_FAIL, marks[1])
         verdict = Verdict.FAIL if refused else Verdict.WARN if usage.free < DISK_WARN else Verdict.OK
         hint = "" if verdict is Verdict.OK else "; make room or choose another place"
-        if share < marks[0]:
-            hint = f", less than disk.high_water leaves: no recording begins{hint}"
+        if share < marks[0] or usage.free < marks[1]:
+            hint = f", less than disk.high_water or disk.reserve leaves: no recording begins{hint}"
         new = "" if directory.exists() else " (made at the first start)"
         text = f"{directory.absolute()}{new}, {bytes_text(usage.free)} ({share:.0%}) free{hint}"
         yield Finding(verdict, name, text)

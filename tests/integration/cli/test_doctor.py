@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +50,18 @@ def test_a_healthy_machine() -> None:
     assert found["demuxer"][0][1] in {"python build", "compiled build"}
     assert "FFmpeg" in found["libav"][0][1]
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("HIGH_WATER", "0.05"), ("RESERVE", str(1 << 60))])
+def test_a_disk_without_room_for_recordings(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    usage = shutil.disk_usage(Path())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: usage._replace(used=usage.free))
+    assert findings()["data_dir"][0][0] in {"ok", "warn"}
+    monkeypatch.setenv(f"LIVEREEL_DISK__{name}", value)
+    verdict, text = findings(code=1)["data_dir"][0]
+    assert verdict == "fail"
+    assert "no recording begins; make room" in text
+    assert findings(code=1)["store"][0][0] in {"ok", "warn"}  # the marks are not about buckets
 
 
 def test_lines_for_people() -> None:
