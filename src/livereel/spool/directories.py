@@ -1,4 +1,4 @@
-"""Directories that are still there after a power cut."""
+"""Files and directories that are still there after a power cut."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,15 @@ def fsync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_file(path: Path) -> None:
+    """Bring what is in a file to the disk, whoever wrote it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
 

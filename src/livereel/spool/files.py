@@ -14,7 +14,7 @@ from pathlib import Path
 from livereel.domain.recordings import SpoolPosition
 from livereel.flv.marks import CHECK_TAG_SIZE, Check, encode_check, parse_check
 from livereel.flv.tags import TAG_HEADER_SIZE, TAG_OVERHEAD
-from livereel.spool.directories import fsync_directory
+from livereel.spool.directories import fsync_directory, fsync_file
 from livereel.spool.format import HEADER_SIZE, segment_path, segments
 from livereel.spool.walk import last_whole_tag
 
@@ -169,7 +169,7 @@ class SegmentFiles:
         if first:
             # Those of a process that was killed: its last bytes are in the kernel only, if they are.
             for number in self._before or ():
-                _sync_path(segment_path(self.directory, number))
+                fsync_file(segment_path(self.directory, number))
         for segment, checked in todo:
             if checked > segment.synced:
                 os.fdatasync(segment.descriptor)
@@ -218,11 +218,3 @@ def _last_check(path: Path) -> tuple[int, Check | None]:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - CHECK_TAG_SIZE))
         return size, parse_check(file.read()[TAG_HEADER_SIZE : TAG_HEADER_SIZE - TAG_OVERHEAD])
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,7 @@ import structlog
 
 from livereel.domain.errors import SpoolError
 from livereel.domain.recordings import SpoolPosition
+from livereel.spool.directories import fsync_directory, fsync_file
 from livereel.spool.format import HEADER_SIZE, boot_id, segment_path, segments, task_directory
 from livereel.spool.walk import Checked, Walked, is_right, walk
 
@@ -134,11 +135,17 @@ def remove(directory: Path, task_id: str) -> None:
 def trim(directory: Path, task_id: str, before: int) -> int:
     """Delete the segments with a number below `before`: what was made of them is stored. Returns how many went.
 
-    The numbers of the rest stay, and so do all positions in them. Raises SpoolError.
+    The numbers of the rest stay, and so do all positions in them. What has been written of the rest is on disk before
+    anything goes, so that a power cut does not take both. Raises SpoolError.
     """
     task_dir = task_directory(directory, task_id)
-    gone = [segment for segment in segments(task_dir) if segment < before]
+    present = segments(task_dir)
+    gone = [segment for segment in present if segment < before]
     try:
+        if gone:
+            for segment in present[len(gone) :]:
+                fsync_file(segment_path(task_dir, segment))
+            fsync_directory(task_dir)
         for segment in gone:
             segment_path(task_dir, segment).unlink(missing_ok=True)
     except OSError as error:

@@ -11,7 +11,7 @@ from livereel.control.recovery import recover
 from livereel.control.templates import NewTemplate
 from livereel.control.uploads import backoff
 from livereel.domain.errors import StoreError
-from livereel.domain.recordings import EndReason, Slice, SpoolPosition, Task
+from livereel.domain.recordings import EndReason, RecordFile, Slice, SpoolPosition, Task
 from livereel.domain.states import FileState, TaskState
 from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, default_prefix
 from livereel.recorder.events import (
@@ -49,6 +49,11 @@ async def row(node: Node, task_id: str) -> Task:
     return task
 
 
+async def files_of(node: Node, task: Task) -> list[RecordFile]:
+    async with node.catalogue.read() as uow:
+        return await uow.files.of_task(task.id)
+
+
 def started(task: Task, record_format: RecordFormat = FLV, sequence: int = 0) -> FileStarted:
     return FileStarted(
         task_id=task.id,
@@ -80,7 +85,6 @@ def finished(node: Node, task: Task, record_format: RecordFormat = FLV, sequence
         height=720,
         video_codec="H264",
         audio_codec="AAC",
-        sha256="0" * 64,
         report={"gaps": []},
     )
 
@@ -282,3 +286,30 @@ async def test_the_spool_of_stored_files_goes_while_the_recording_goes_on(node: 
     assert len(list(spool.iterdir())) == 3
     await report(node, replace(started(task, sequence=1), start=SpoolPosition(3, 200)))
     assert [path.name for path in spool.iterdir()] == ["000003.flv"]
+
+
+async def test_what_a_power_cut_took_is_told_and_costs_nothing_else(node: Node) -> None:
+    """The newest file began behind what is left of the spool."""
+    await node.template()
+    task = await stopped_task(node)
+    assert task.spool_end is not None
+    await report(node, started(task), finished(node, task))
+    beyond = replace(started(task, sequence=1), start=SpoolPosition(2, 13), checkpoint={"read": [2, 200]})
+    await report(node, beyond)
+    files = await files_of(node, task)
+    resume = node.finishing.spec(task, files).resume[FLV]
+    assert (resume.sequence, resume.start) == (0, SpoolPosition(1, 13))  # not where nothing is any more
+    await report(node, TaskFinished(task.id, {}))
+    first, second = await files_of(node, task)
+    assert first.state is FileState.STORED
+    assert second.state is FileState.FAILED
+    assert second.error == "what was received of it was not on disk when the power went"
+    assert (await row(node, task.id)).state is TaskState.COMPLETED
+
+
+async def test_a_checkpoint_from_behind_the_end_of_the_spool_is_not_gone_on_from(node: Node) -> None:
+    await node.template()
+    task = await stopped_task(node)
+    assert task.spool_end is not None
+    await report(node, replace(started(task), checkpoint={"read": list(task.spool_end)}))
+    assert FLV not in node.finishing.spec(task, await files_of(node, task)).resume

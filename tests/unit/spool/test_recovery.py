@@ -15,7 +15,7 @@ from livereel.domain.recordings import SpoolPosition
 from livereel.flv.marks import BEGIN, encode_mark
 from livereel.flv.tags import FLV_HEADER, encode_tag
 from livereel.spool.format import segment_path
-from livereel.spool.recovery import last_written_at, recover, remove
+from livereel.spool.recovery import last_written_at, recover, remove, trim
 from livereel.spool.tail import SpoolTail
 from tests.unit.media import HEADERS, NOW, audio, gop
 
@@ -152,3 +152,24 @@ def test_kill_9_loses_nothing_that_was_reported_written(tmp_path: Path) -> None:
     media = frames[1 + len(HEADERS) :]
     expected = [tag for start in range(0, 200 * (len(media) // 10 + 1), 200) for tag in gop(start, size=1000)]
     assert media == expected[: len(media)]
+
+
+def test_what_stays_is_on_disk_before_anything_is_trimmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for segment in (1, 2, 3, 4):
+        put(tmp_path, segment, encode([MARK, *HEADERS, *gop(0)]))
+    fdatasync, unlink, steps = os.fdatasync, os.unlink, list[str]()
+
+    def synced(descriptor: int) -> None:
+        steps.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fdatasync(descriptor)
+
+    def unlinked(path: Path) -> None:
+        steps.append(f"-{Path(path).name}")
+        unlink(path)
+
+    monkeypatch.setattr(os, "fdatasync", synced)
+    monkeypatch.setattr(os, "unlink", unlinked)
+    assert trim(tmp_path, "task", 3) == 2
+    assert steps == ["000003.flv", "000004.flv", "-000001.flv", "-000002.flv"]
+    assert trim(tmp_path, "task", 3) == 0
+    assert len(steps) == 4
