@@ -451,7 +451,7 @@ def _closed(file: RecordFile, event: FileFinished) -> RecordFile:
         height=event.height,
         video_codec=event.video_codec,
         audio_codec=event.audio_codec,
-        sha256=event.sha256,
+        sha256=None,
         report=event.report,
     )
 

@@ -156,7 +156,7 @@ class FileGrown(RecorderEvent):
 
 @dataclass(frozen=True, slots=True)
 class FileFinished(RecorderEvent):
-    """A record file is complete. For HLS `path` and `sha256` are the playlist's, `size` the sum of all parts.
+    """A record file is complete. For HLS `path` is the playlist's, `size` the sum of all parts.
 
     `resume` says from where the format goes on after this file; it saves making this one again.
     """
@@ -173,7 +173,6 @@ class FileFinished(RecorderEvent):
     height: int
     video_codec: str
     audio_codec: str
-    sha256: str
     report: dict[str, Any]
     resume: Resume | None = None
 

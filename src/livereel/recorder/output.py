@@ -1,11 +1,9 @@
 """One format of one task: packets in, record files and events out."""
 
-import hashlib
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import structlog
 
@@ -37,8 +35,7 @@ from livereel.recorder.stats import FileStats
 
 log = structlog.get_logger()
 
-#: An event, or one that another thread is still working on.
-Emit = Callable[[RecorderEvent | Future[RecorderEvent]], None]
+Emit = Callable[[RecorderEvent], None]
 
 FILE_NAMES: Final = {RecordFormat.FLV: "recording.flv", RecordFormat.MP4: "recording.mp4"}
 #: Growth of a file is reported after so many seconds and bytes: the smallest part that a store takes on its own.
@@ -58,7 +55,6 @@ class Output:
         *,
         reader: TaskReader,
         emit: Emit,
-        hasher: Executor,
         resume: Resume | None,
     ) -> None:
         self._spec = spec
@@ -66,7 +62,6 @@ class Output:
         self._config: FormatConfig = spec.formats[record_format]
         self._reader = reader
         self._emit = emit
-        self._hasher = hasher
         self._cutter = Cutter(self._config.record_cycle, self._config.merge_window)
         self._sequence = resume.sequence if resume is not None else 1
         # Where the next file begins, if that is known: nothing before it is ours.
@@ -270,34 +265,29 @@ class Output:
         not_before = packet.position if packet is not None and packet.is_key else start
         end_of_all = SpoolPosition(*(state["read"] or (1, 0)))
         resume = Resume(self._sequence + 1, start or end_of_all, state | {"not_before": list(not_before or end_of_all)})
-        finished = self._finished(end, written, resume)
-        if written.sha256 is not None:
-            self._emit(finished(written.sha256))
-        else:
-            self._emit(self._hasher.submit(lambda: finished(_sha256(written.path))))
+        self._emit(self._finished(end, written, resume))
         self._sequence += 1
         self.files += 1
 
-    def _finished(self, end: int, written: Written, resume: Resume) -> Callable[[str], RecorderEvent]:
+    def _finished(self, end: int, written: Written, resume: Resume) -> FileFinished:
         video, audio = self._cutter.video, self._cutter.audio
-        values: dict[str, Any] = {
-            "task_id": self._spec.task_id,
-            "job_id": self._job_id,
-            "format": self.format,
-            "sequence": self._sequence,
-            "path": written.path,
-            "started_at": self._started_at,
-            "ended_at": self._reader.wall(self._start + end, self._publish),
-            "duration": end / 1000,
-            "size": written.size,
-            "width": video.width if video is not None else 0,
-            "height": video.height if video is not None else 0,
-            "video_codec": video.codec.value if video is not None else "",
-            "audio_codec": audio.codec.value if audio is not None else "",
-            "report": self._stats.report() | written.report | {"ended_by": self._cutter.reason.value},
-            "resume": resume,
-        }
-        return lambda sha256: FileFinished(sha256=sha256, **values)
+        return FileFinished(
+            task_id=self._spec.task_id,
+            job_id=self._job_id,
+            format=self.format,
+            sequence=self._sequence,
+            path=written.path,
+            started_at=self._started_at,
+            ended_at=self._reader.wall(self._start + end, self._publish),
+            duration=end / 1000,
+            size=written.size,
+            width=video.width if video is not None else 0,
+            height=video.height if video is not None else 0,
+            video_codec=video.codec.value if video is not None else "",
+            audio_codec=audio.codec.value if audio is not None else "",
+            report=self._stats.report() | written.report | {"ended_by": self._cutter.reason.value},
+            resume=resume,
+        )
 
     def discard(self) -> None:
         """Drop the open file and give its room back."""
@@ -324,8 +314,3 @@ class Output:
     @property
     def _job_id(self) -> str:
         return job_id(self._spec.task_id, self.format, self._sequence)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

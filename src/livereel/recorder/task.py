@@ -1,8 +1,7 @@
 """One task in a worker: tails its spool and feeds the outputs of all formats in one pass."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from collections.abc import Iterable
 from contextlib import suppress
 
 import structlog
@@ -29,10 +28,9 @@ PROGRESS_EVERY = 5.0
 class TaskRecorder:
     """`step` when there may be something to read; take events from `events`."""
 
-    def __init__(self, spec: TaskSpec, hasher: Executor, wake: Callable[[], None], now: float) -> None:
+    def __init__(self, spec: TaskSpec, now: float) -> None:
         self.task_id = spec.task_id
-        self._wake = wake
-        self._outbox: deque[RecorderEvent | Future[RecorderEvent]] = deque()
+        self._outbox: deque[RecorderEvent] = deque()
         # Formats whose place is known share one pass, which begins where the first of them has to; a format that has
         # not begun yet needs the pass to begin at the beginning.
         resumes = {name: spec.resume[name] for name in spec.formats if name in spec.resume}
@@ -45,10 +43,9 @@ class TaskRecorder:
         else:
             self._reader = TaskReader()
         self._tail = SpoolTail(spec.spool_dir, spec.task_id, start)
-        # HLS first: its events need not wait for the hash of a large file.
         names = sorted(spec.formats, key=lambda name: name is not RecordFormat.HLS)
         self._outputs = [
-            Output(spec, name, reader=self._reader, emit=self._emit, hasher=hasher, resume=resumes.get(name))
+            Output(spec, name, reader=self._reader, emit=self._outbox.append, resume=resumes.get(name))
             for name in names
         ]
         self._end: SpoolPosition | None = None
@@ -104,16 +101,9 @@ class TaskRecorder:
         return bool(tags)
 
     def events(self) -> list[RecorderEvent]:
-        """Events in order, as far as they are ready."""
-        ready: list[RecorderEvent] = []
-        while self._outbox:
-            event = self._outbox[0]
-            if isinstance(event, Future):
-                if not event.done():
-                    break
-                event = event.result()
-            self._outbox.popleft()
-            ready.append(event)
+        """Events since the last call, in order."""
+        ready = list(self._outbox)
+        self._outbox.clear()
         return ready
 
     @property
@@ -124,7 +114,7 @@ class TaskRecorder:
     def fail(self, error: str) -> None:
         """Give the task up."""
         self.abort()
-        self._emit(TaskFailed(self.task_id, error))
+        self._outbox.append(TaskFailed(self.task_id, error))
 
     def abort(self) -> None:
         """Let go of everything; the task may be begun again elsewhere."""
@@ -166,7 +156,7 @@ class TaskRecorder:
                     output.spool_ends_early()
                 output.finish()
         counts = self._reader.counts
-        self._emit(
+        self._outbox.append(
             TaskFinished(
                 self.task_id,
                 {
@@ -197,9 +187,4 @@ class TaskRecorder:
         if position != self._reported:
             self._reported = position
             with suppress(SpoolError):
-                self._emit(Progress(self.task_id, self._reader.end / 1000, position, self._tail.lag()))
-
-    def _emit(self, event: RecorderEvent | Future[RecorderEvent]) -> None:
-        if isinstance(event, Future):
-            event.add_done_callback(lambda _: self._wake())
-        self._outbox.append(event)
+                self._outbox.append(Progress(self.task_id, self._reader.end / 1000, position, self._tail.lag()))

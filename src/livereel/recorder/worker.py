@@ -1,7 +1,7 @@
 """The worker process: one thread that tails the spools of its tasks and muxes them. Started by the supervisor.
 
 Commands come in on stdin, events go out on stdout, one JSON object per line; the log goes to stderr. The process ends
-when stdin is closed. Two more threads hash finished files.
+when stdin is closed.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,22 +45,17 @@ class Worker:
         self._tasks: dict[str, TaskRecorder] = {}
         self._due: dict[str, float] = {}
         self._rest = b""
-        self._hasher = ThreadPoolExecutor(2, thread_name_prefix="hash")
-        self._woken, self._waker = os.pipe()
-        os.set_blocking(self._waker, False)
 
     def run(self) -> None:
         """Work until the command pipe is closed."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._commands, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
             while True:
-                for key, _ in selector.select(self._pause()):
-                    data = os.read(key.fd, 1024 * 1024)
-                    if key.fd == self._commands:
-                        if not data:
-                            return
-                        self._take_commands(data)
+                if selector.select(self._pause()):
+                    data = os.read(self._commands, 1024 * 1024)
+                    if not data:
+                        return
+                    self._take_commands(data)
                 self._work()
                 self._report()
 
@@ -97,22 +91,14 @@ class Worker:
         """The disk is full: let others have the room until this task is handed over again."""
         log.warning("out_of_room", task=task_id, error=error)
         task = self._tasks.pop(task_id)
-        lines = []
-        with contextlib.suppress(OSError):  # a finished file that cannot be read back is made again as well
-            lines = [to_json(event) for event in task.events()]
+        lines = [to_json(event) for event in task.events()]
         task.discard()
         self._send([*lines, to_json(OutOfRoom(task_id, error))])
 
     def _report(self) -> None:
         lines = []
         for task_id, task in list(self._tasks.items()):
-            try:
-                lines += [to_json(event) for event in task.events()]
-            except OSError as error:  # a finished file could not be read back
-                task.abort()
-                lines.append(to_json(TaskFailed(task_id, f"finished file cannot be read: {error}")))
-                del self._tasks[task_id]
-                continue
+            lines += [to_json(event) for event in task.events()]
             if task.over:
                 del self._tasks[task_id]
         if lines:
@@ -149,7 +135,7 @@ class Worker:
         if task_id in self._tasks:  # handed over again before the worker had let it go
             return
         try:
-            self._tasks[task_id] = TaskRecorder(TaskSpec.from_json(spec), self._hasher, self._wake, now)
+            self._tasks[task_id] = TaskRecorder(TaskSpec.from_json(spec), now)
         except Exception as error:  # a spec that cannot be used must not cost the other tasks their worker
             log.exception("task_not_begun", task=task_id)
             self._send([to_json(TaskFailed(task_id, f"cannot be begun: {type(error).__name__}: {error}"))])
@@ -160,11 +146,6 @@ class Worker:
         data = memoryview("".join(line + "\n" for line in lines).encode())
         while data:
             data = data[os.write(self._events, data) :]
-
-    def _wake(self) -> None:
-        """From another thread: something can be reported."""
-        with contextlib.suppress(BlockingIOError):  # a full pipe wakes just as well
-            os.write(self._waker, b"!")
 
 
 def main() -> None:

@@ -1,8 +1,5 @@
 """One file made from the spool again. Only worker processes import this."""
 
-from concurrent.futures import Executor, Future
-from typing import Any
-
 from livereel.recorder.events import FileFailed, FileFinished, TaskFailed
 from livereel.recorder.task import TaskRecorder
 from livereel.verify.objects import Progress
@@ -15,7 +12,7 @@ class CannotRemake(Exception):
 
 def remake(request: RemakeRequest, progress: Progress) -> FileFinished:
     """Make the file in `request.spec.work_dir`. Raises CannotRemake."""
-    task = TaskRecorder(request.spec, _AtOnce(), lambda: None, 0.0)
+    task = TaskRecorder(request.spec, 0.0)
     try:
         task.finish_at(request.end, 0.0)
         # The end is known to be on disk; a spool that became shorter since is finished at once.
@@ -35,12 +32,3 @@ def remake(request: RemakeRequest, progress: Progress) -> FileFinished:
                 now += 60.0
     finally:
         task.abort()
-
-
-class _AtOnce(Executor):
-    """Runs what is submitted in this thread."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future

@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
-from typing import Any
 
 from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.domain.clock import Clock
@@ -53,7 +51,6 @@ class Recorder:
     def __init__(self, clock: Clock, on_event: Callable[[RecorderEvent], Awaitable[None]]) -> None:
         self._clock = clock
         self._on_event = on_event
-        self._hasher = _AtOnce()
         self._tasks: dict[str, TaskRecorder] = {}
         self._events: list[RecorderEvent] = []
 
@@ -61,7 +58,7 @@ class Recorder:
         if spec.task_id in self._tasks:
             raise ValueError(f"task {spec.task_id} is being recorded already")
         sent = TaskSpec.from_json(json.loads(json.dumps(spec.to_json())))
-        self._tasks[spec.task_id] = TaskRecorder(sent, self._hasher, lambda: None, self._clock.monotonic())
+        self._tasks[spec.task_id] = TaskRecorder(sent, self._clock.monotonic())
 
     def finish(self, task_id: str, end: SpoolPosition) -> None:
         if (task := self._tasks.get(task_id)) is not None:
@@ -98,12 +95,3 @@ class Recorder:
                 pass
             self._events += [from_json(to_json(event).encode()) for event in task.events()]
         return bool(self._events)
-
-
-class _AtOnce(Executor):
-    """Does what is submitted before it returns."""
-
-    def submit(self, job: Callable[..., Any], /, *arguments: Any, **options: Any) -> "Future[Any]":
-        future: Future[Any] = Future()
-        future.set_result(job(*arguments, **options))
-        return future

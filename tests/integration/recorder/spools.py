@@ -1,7 +1,6 @@
 """Spools made from tags, and tasks run over them in this process."""
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,15 +97,11 @@ def spec(
 
 def run(task_spec: TaskSpec, end: SpoolPosition) -> list[RecorderEvent]:
     """All events of a task whose spool is complete."""
-    with ThreadPoolExecutor(1) as hasher:
-        task = TaskRecorder(task_spec, hasher, lambda: None, 0.0)
-        task.finish_at(end, 0.0)
-        while not task.done:
-            task.step(0.0)
-        events = []
-        while not task.over:
-            events += task.events()
-    return events
+    task = TaskRecorder(task_spec, 0.0)
+    task.finish_at(end, 0.0)
+    while not task.done:
+        task.step(0.0)
+    return task.events()
 
 
 def finished(events: Iterable[RecorderEvent], record_format: RecordFormat) -> list[FileFinished]:

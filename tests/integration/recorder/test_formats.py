@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -93,7 +92,6 @@ def test_every_frame_arrives_in_every_format(tmp_path: Path, source: Source, opt
         assert file.ended_at == pytest.approx(WALL + 5, abs=0.2)
         if record_format is not HLS:
             assert file.size == file.path.stat().st_size
-            assert file.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
     if options.get("video") == "hevc":
         mp4 = probe(one(events, MP4).path).video
         assert mp4 is not None and mp4.tag == "hvc1"
@@ -184,21 +182,20 @@ def test_playlist_is_valid_at_every_moment(tmp_path: Path, source: Source, monke
     end = Spool(tmp_path / "spool").publish(source(9))
     task_spec = spec(tmp_path, [HLS])
     monkeypatch.setattr(task_module, "STEP_BYTES", 20_000)
-    with ThreadPoolExecutor(1) as hasher:
-        task = TaskRecorder(task_spec, hasher, lambda: None, 0.0)
-        task.finish_at(end, 0.0)
-        while not task.over:
-            task.step(0.0)
-            for event in task.events():
-                if isinstance(event, SliceReady):
-                    assert event.path.name == event.name
-                    names.append(event.name)
-                if isinstance(event, PlaylistReady):
-                    text = event.path.read_text()
-                    listed = [line for line in text.splitlines() if not line.startswith("#")]
-                    assert listed == names[: len(listed)]
-                    assert all((event.path.parent / name).exists() for name in listed)
-                    seen.append(text)
+    task = TaskRecorder(task_spec, 0.0)
+    task.finish_at(end, 0.0)
+    while not task.over:
+        task.step(0.0)
+        for event in task.events():
+            if isinstance(event, SliceReady):
+                assert event.path.name == event.name
+                names.append(event.name)
+            if isinstance(event, PlaylistReady):
+                text = event.path.read_text()
+                listed = [line for line in text.splitlines() if not line.startswith("#")]
+                assert listed == names[: len(listed)]
+                assert all((event.path.parent / name).exists() for name in listed)
+                seen.append(text)
     assert len(seen) == 5
     for text in seen[:-1]:
         assert "#EXT-X-PLAYLIST-TYPE:EVENT" in text and "ENDLIST" not in text

@@ -1,6 +1,5 @@
 """What a growing file promises: bytes that were reported final are those of the completed file."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,15 +74,14 @@ def recorded(
         spool.publish(tags)
     events: list[RecorderEvent] = []
     seen: list[bytes] = []
-    with ThreadPoolExecutor(1) as hasher:
-        recorder = task.TaskRecorder(spec(directory, [record_format]), hasher, lambda: None, 0.0)
-        recorder.finish_at(spool.end, 0.0)
-        while not recorder.over:
-            recorder.step(0.0)
-            for event in recorder.events():
-                events.append(event)
-                if isinstance(event, FileGrown):
-                    seen.append(event.path.read_bytes())
+    recorder = task.TaskRecorder(spec(directory, [record_format]), 0.0)
+    recorder.finish_at(spool.end, 0.0)
+    while not recorder.over:
+        recorder.step(0.0)
+        for event in recorder.events():
+            events.append(event)
+            if isinstance(event, FileGrown):
+                seen.append(event.path.read_bytes())
     assert sum(isinstance(event, FileStarted) for event in events) == 1
     [finished] = [event for event in events if isinstance(event, FileFinished)]
     return [event for event in events if isinstance(event, FileGrown)], finished, seen

@@ -15,7 +15,7 @@ from livereel.domain.verification import Verification, VerifyLevel, reasons
 from livereel.recorder.events import FileStarted, Resume
 from livereel.verify.pool import CannotRemake, VerifyPool
 from tests.integration.recorder.conftest import Source
-from tests.integration.recorder.spools import ALL, FLV, HLS, WALL, Spool, finished, run, spec
+from tests.integration.recorder.spools import ALL, FLV, HLS, MP4, WALL, Spool, finished, run, spec
 from tests.integration.verify.conftest import Made, Make, account
 
 TIMEOUT = 60
@@ -123,7 +123,8 @@ async def test_a_file_is_made_again_from_the_spool(
         )
         made = await pool.remake(again, file.job_id, SpoolPosition(read.segment, read.offset + 1))
         assert made.path != file.path
-        assert made.path.read_bytes() == file.path.read_bytes()
+        if record_format is not MP4:  # libav may write down when an MP4 was made
+            assert made.path.read_bytes() == file.path.read_bytes()
         assert made.report | {"ended_by": ""} == file.report | {"ended_by": ""}
         assert (await pool.check(made.path, account(made))).verification is Verification.VERIFIED
 

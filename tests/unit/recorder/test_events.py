@@ -30,9 +30,9 @@ EVENTS = [
     SliceReady(TASK, "job", "1_2_0.ts", Path("/w/1_2_0.ts"), 0, 12.5, 14.5, 2.0, 188),
     PlaylistReady(TASK, "job", Path("/w/recording.m3u8")),
     FileFinished(
-        TASK, "job", RecordFormat.HLS, 2, Path("/w/r"), 1.0, 3.0, 2.0, 99, 320, 180, "H264", "AAC", "ff", {}, RESUME
+        TASK, "job", RecordFormat.HLS, 2, Path("/w/r"), 1.0, 3.0, 2.0, 99, 320, 180, "H264", "AAC", {}, RESUME
     ),
-    FileFinished(TASK, "job", RecordFormat.MP4, 2, Path("/w/r"), 1.0, 3.0, 2.0, 99, 0, 0, "", "AAC", "ff", {"x": 1}),
+    FileFinished(TASK, "job", RecordFormat.MP4, 2, Path("/w/r"), 1.0, 3.0, 2.0, 99, 0, 0, "", "AAC", {"x": 1}),
     FileFailed(TASK, "job", RecordFormat.HLS, "AV1 does not go into MPEG-TS"),
     TaskFinished(TASK, {"tags": 5}),
     TaskFailed(TASK, "broken"),

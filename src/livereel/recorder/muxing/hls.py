@@ -4,7 +4,6 @@ A slice ends at the first key frame `slice_duration` after it began. Its name ho
 a working name and renamed; the playlist names it after that.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -96,7 +95,7 @@ class HlsWriter:
             {"name": piece.name, "duration": piece.duration, "size": piece.size, "sha256": piece.sha256}
             for piece in self._slices
         ]
-        return Written(self._path, size, hashlib.sha256(text).hexdigest(), {"slices": pieces})
+        return Written(self._path, size, {"slices": pieces})
 
     def abort(self) -> None:
         """See `FileWriter`."""

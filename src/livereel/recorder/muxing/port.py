@@ -30,11 +30,10 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A complete file. `size` (bytes) counts all parts; `sha256` is None when it was not computed on the way."""
+    """A complete file. `size` (bytes) counts all parts."""
 
     path: Path
     size: int
-    sha256: str | None = None
     report: dict[str, Any] = field(default_factory=dict)
 
 
