@@ -149,7 +149,9 @@ class Server:
         )
         self._stack.push_async_callback(spools.close)
         announcer = Announcer(catalogue, clock, dispatcher.notify)
-        uploads = Uploads(catalogue=catalogue, stores=stores, clock=clock, node=settings.node)
+        uploads = Uploads(
+            catalogue=catalogue, stores=stores, clock=clock, node=settings.node, seconds=settings.second_buckets()
+        )
         self._stack.push_async_callback(uploads.stop)
         finishing = Finishing(
             catalogue=catalogue,

@@ -24,7 +24,7 @@ from livereel.domain.errors import LivereelError
 from livereel.domain.keys import check_domain
 from livereel.domain.retention import BYTES_MAX, MAX_AGE_MAX, MAX_AGE_MIN, RetentionRule
 from livereel.observe.logging import LogFormat, LogLevel
-from livereel.storage.config import CREDENTIAL_NAMES, BucketConfig, Provider, check_bucket
+from livereel.storage.config import CREDENTIAL_NAMES, BucketConfig, Provider, Second, check_bucket
 
 CONFIG_FILE = Path("livereel.toml")  # looked for in the working directory
 CONFIG_VARIABLE = "LIVEREEL_CONFIG"  # names another file
@@ -202,7 +202,7 @@ class SpoolSettings(_Group):
     """Seconds between two fsyncs of what was received: a power cut takes that much of a recording at most, plus what
     was unread in the socket. 0 syncs after every write, about twice a second and stream. `off` leaves it to the
     kernel, which takes its time (30 s are usual), and then START answers without waiting for the disk: for disks that
-    cannot lose power, and for tests. What it costs: docs/decisions/0011-power-loss.md."""
+    cannot lose power, and for tests. What it costs: docs/decisions/0012-power-loss.md."""
 
     @property
     def sync_seconds(self) -> float | None:
@@ -247,6 +247,12 @@ class BucketSettings(_Group):
     `account_key` or `sas_token`), or Google's service account as JSON. Read at the start."""
     certificate_file: Path | None = None
     """PEM file with the authority that signed the store's TLS certificate, if that is none of the public ones."""
+    second: str | None = None
+    """Name of another bucket that takes over while this one is away: one of these, or a directory. Listings, callbacks
+    and links name where a file really is. None by default: files wait on this machine. See [storage.md](storage.md)."""
+    second_after: float = Field(default=300.0, ge=0)
+    """Seconds for which this bucket must have been away. 300 rides out restarts of a store, and a disk is not filled
+    by 5 minutes."""
 
     @check_model(mode="after")
     def _usable(self) -> "BucketSettings":
@@ -298,8 +304,10 @@ class StorageSettings(_Group):
     @field_validator("buckets")
     @classmethod
     def _names(cls, value: dict[str, BucketSettings]) -> dict[str, BucketSettings]:
-        for name in value:
+        for name, bucket in value.items():
             _checked(check_bucket, name)
+            if bucket.second is not None and _checked(check_bucket, bucket.second) == name:
+                raise ValueError(f"{name}.second must be another bucket")
         return value
 
 
@@ -414,6 +422,14 @@ class Settings(BaseSettings):
             raise BadSettings(f"storage.buckets.{name}: {problem.filename}: {problem.strerror}") from None
         except ValueError as problem:
             raise BadSettings(f"storage.buckets.{name}: {problem}") from None
+
+    def second_buckets(self) -> dict[str, Second]:
+        """The buckets that take over for others, by the name of the first."""
+        return {
+            name: Second(bucket.second, bucket.second_after)
+            for name, bucket in self.storage.buckets.items()
+            if bucket.second is not None
+        }
 
     def spool_dir(self) -> Path:
         """The directory of the spools."""

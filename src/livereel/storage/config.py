@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from livereel.domain.errors import InvalidName
@@ -39,6 +40,13 @@ CREDENTIAL_NAMES: Mapping[Provider, tuple[str, ...]] = {
     Provider.GCS: ("service_account",),
     Provider.AZURE: ("account_key", "sas_token"),
 }
+
+
+class Second(NamedTuple):
+    """The bucket that takes over when another has been away for `after` seconds."""
+
+    bucket: str
+    after: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import pytest
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.control.uploads import backoff, outages
-from livereel.control.uploads.outages import Second
 from livereel.control.uploads.service import Uploads
 from livereel.domain.errors import ResourceExists
 from livereel.domain.naming import without_collision
@@ -21,11 +20,15 @@ from livereel.domain.recordings import RecordFile, SpoolPosition, Task
 from livereel.domain.states import FileEvent, FileState, TaskState, next_file_state
 from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, Template
 from livereel.domain.tenancy import Project
+from livereel.domain.uploads import UploadState
 from livereel.observe.clock import SystemClock
+from livereel.recorder.events import SliceReady
+from livereel.recorder.muxing.playlist import Playlist
 from livereel.storage.buckets import Buckets, LocalStores
-from livereel.storage.config import BucketConfig
+from livereel.storage.config import BucketConfig, Second
 from livereel.storage.multipart import Multipart
 from livereel.storage.object_store import ObjectStore
+from livereel.storage.port import Store
 from tests.integration.storage.conftest import config
 from tests.integration.storage.gateway import Gateway, Request
 from tests.integration.storage.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
@@ -113,7 +116,7 @@ class Life:
         return file.object_key
 
 
-def recording(tmp_path: Path, record_format: RecordFormat = RecordFormat.FLV) -> tuple[Task, RecordFile]:
+def recording(record_format: RecordFormat = RecordFormat.FLV) -> tuple[Task, RecordFile]:
     """A task that goes into bucket `rec-a`, and its only file."""
     template = Template(
         id="t" * 32,
@@ -171,7 +174,7 @@ class Growing:
         return self.path
 
 
-NewLife = Callable[[], Life]
+NewLife = Callable[..., Life]
 
 
 @pytest.fixture
@@ -179,8 +182,8 @@ async def new_life(catalogue: Catalogue, stores: Buckets) -> AsyncIterator[NewLi
     """Begins one life after the other; all are over at the end."""
     lives: list[Life] = []
 
-    def begin() -> Life:
-        lives.append(Life(catalogue, stores))
+    def begin(**seconds: Second) -> Life:
+        lives.append(Life(catalogue, stores, **seconds))
         return lives[-1]
 
     yield begin
@@ -205,17 +208,11 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
             await asyncio.sleep(0.01)
 
 
-async def content(store: ObjectStore, key: str) -> bytes:
-    found = await store.stat(key)
-    assert found is not None
-    return b"".join([piece async for piece in store.read(key, 0, found.size)])
-
-
 async def check_stored(life: Life, seaweed: Seaweed, prefix: str, file: RecordFile, growing: Growing) -> None:
     """What must hold in the end, whatever went wrong: stored once, whole, and nothing else is left of it."""
     assert file.bucket == "rec-a"
     direct = ObjectStore("direct", config(seaweed, prefix))
-    assert hashlib.sha256(await content(direct, file.object_key)).digest() == hashlib.sha256(growing.final).digest()
+    assert hashlib.sha256(await whole(direct, file.object_key)).digest() == hashlib.sha256(growing.final).digest()
     await asyncio.wait_for(life.uploads.discards.wait_idle(), PATIENCE)
     assert seaweed.unfinished_uploads() == []
     async with life.catalogue.read() as uow:
@@ -228,7 +225,7 @@ async def test_after_the_end_only_the_first_part_and_the_tail_are_left(
     catalogue: Catalogue, new_life: NewLife, seaweed: Seaweed, prefix: str, gateway: Gateway, growing: Growing
 ) -> None:
     life = new_life()
-    task, file = recording(growing.path)
+    task, file = recording()
     await life.begin(task, file)
     life.uploads.grown(file.job_id, growing.path, growing.grow(2 * PART_SIZE - 1))
     life.uploads.grown(file.job_id, growing.path, growing.grow(3 * PART_SIZE + 5))
@@ -253,7 +250,7 @@ async def test_a_file_that_is_made_again_is_not_sent_again(
 ) -> None:
     """A worker died: the same bytes count, other ones go up in place of the old."""
     life = new_life()
-    task, file = recording(growing.path)
+    task, file = recording()
     await life.begin(task, file)
     life.uploads.grown(file.job_id, growing.path, growing.grow(4 * PART_SIZE))
     await until(lambda: sorted(gateway.parts()) == [2, 3, 4])
@@ -299,7 +296,7 @@ async def test_a_server_killed_in_mid_upload_goes_on_where_it_was(
 
     gateway.on_request = at_the_moment
     life = new_life()
-    task, file = recording(growing.path)
+    task, file = recording()
     await life.begin(task, file)
     life.uploads.grown(file.job_id, growing.path, growing.grow(5 * PART_SIZE))
     finishing = asyncio.create_task(life.finish(task, file.job_id, growing.close()))
@@ -327,7 +324,7 @@ async def test_what_is_not_wanted_any_more_is_aborted(
 ) -> None:
     """A file that fails, at once and by the next start if the server dies first."""
     life = new_life()
-    task, file = recording(growing.path)
+    task, file = recording()
     for dies in (False, True):
         await life.begin(task, file)
         life.uploads.grown(file.job_id, growing.path, growing.grow(4 * PART_SIZE))
@@ -376,7 +373,7 @@ async def test_a_store_in_trouble(
 
     gateway.on_request = trouble
     life = new_life()
-    task, file = recording(growing.path)
+    task, file = recording()
     await life.begin(task, file)
     life.uploads.grown(file.job_id, growing.path, growing.grow(4 * PART_SIZE))
     stored = await life.finish(task, file.job_id, growing.close())
@@ -400,7 +397,7 @@ async def test_a_store_that_is_away(
     stores = Buckets(LocalStores(tmp_path / "local"), {"rec-a": right})
     stores.object_stores["rec-a"] = ObjectStore("rec-a", right, request_timeout=3.0)
     life = Life(catalogue, stores)
-    task, file = recording(growing.path)
+    task, file = recording()
     await life.begin(task, file)
     life.uploads.grown(file.job_id, growing.path, growing.grow(3 * PART_SIZE))
     await until(lambda: sorted(gateway.parts()) == [2, 3])
@@ -443,3 +440,137 @@ async def test_a_store_that_is_away(
     await check_stored(life, server, prefix, stored, growing)
     await life.uploads.stop()
     gateway.close()
+
+
+async def test_a_second_bucket_takes_over_and_the_first_is_cleared_when_it_is_back(
+    catalogue: Catalogue,
+    new_life: NewLife,
+    stores: Buckets,
+    seaweed: Seaweed,
+    prefix: str,
+    gateway: Gateway,
+    growing: Growing,
+) -> None:
+    life = new_life(rec_a=Second("rec-b", 0.3))
+    task, file = recording()
+    await life.begin(task, file)
+    life.uploads.grown(file.job_id, growing.path, growing.grow(3 * PART_SIZE))
+    await until(lambda: sorted(gateway.parts()) == [2, 3])
+    probing = asyncio.create_task(life.uploads.outages.probe())
+    gateway.on_request = lambda _request: 503
+    stored = await life.finish(task, file.job_id, growing.close())
+    assert (stored.bucket, stored.object_key) == ("rec-b", file.object_key)
+    second = stores.get("rec-b")
+    found = await second.stat(file.object_key)
+    assert found is not None and found.size == FIVE
+    async with catalogue.read() as uow:
+        [left] = (await uow.uploads.list()).items  # what the first one has of it
+    assert (left.bucket, left.state) == ("rec-a", UploadState.DISCARDING)
+    assert len(seaweed.unfinished_uploads()) == 1
+
+    gateway.on_request = lambda _request: None
+    await asyncio.wait_for(life.uploads.discards.wait_idle(), PATIENCE)
+    await until(lambda: life.uploads.outages.last_error("rec-a") is None)
+    assert seaweed.unfinished_uploads() == []
+    assert life.uploads.backlog("rec-a") == life.uploads.backlog("rec-b") == (0, 0, 0.0)
+    task, again = (
+        replace(task, id="c" * 32),
+        replace(file, job_id="d" * 32, task_id="c" * 32, object_key="Record/2.flv"),
+    )
+    await life.begin(replace(task, state=TaskState.FINISHING), again)
+    stored = await life.finish(task, again.job_id, growing.close())
+    assert stored.bucket == "rec-a"  # what is new goes to the first again
+    assert await ObjectStore("direct", config(seaweed, prefix)).stat("Record/2.flv") is not None
+    probing.cancel()
+
+
+async def test_a_playlist_moves_with_all_of_its_slices(
+    catalogue: Catalogue, new_life: NewLife, stores: Buckets, gateway: Gateway, tmp_path: Path
+) -> None:
+    life = new_life(rec_a=Second("rec-b", 0.3))
+    task, file = recording(RecordFormat.HLS)
+    await life.begin(task, file)
+    playlist = Playlist(1)
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def make(number: int) -> None:
+        path = work / f"{number}.ts"
+        path.write_bytes(os.urandom(1000))
+        playlist.add(path.name, float(number), 1.0)
+        (work / "show.m3u8").write_text(playlist.text(complete=False))
+        life.uploads.slice_ready(
+            SliceReady(task.id, file.job_id, path.name, path, number, float(number), number + 1.0, 1.0, 1000)
+        )
+        life.uploads.playlist_ready(file.job_id, work / "show.m3u8")
+
+    for number in range(5):
+        make(number)
+    await until(lambda: not life.uploads.busy(task.id))
+    assert await stores.get("rec-a").stat("Record/show.m3u8") is not None
+    gateway.on_request = lambda _request: 503
+    for number in range(5, 9):
+        make(number)
+    await until(lambda: life.files[file.job_id].bucket == "rec-b")
+    await until(lambda: not life.uploads.busy(task.id))
+    (work / "show.m3u8").write_text(playlist.text(complete=True))
+    stored = await life.finish(task, file.job_id, work / "show.m3u8")
+    assert stored.bucket == "rec-b"
+    async with catalogue.read() as uow:
+        assert [piece.sequence for piece in await uow.slices.of_file(file.job_id)] == list(range(9))
+    for number in range(9):
+        assert await whole(stores.get("rec-b"), f"Record/{number}.ts") == (work / f"{number}.ts").read_bytes()
+    gateway.on_request = lambda _request: None
+    await asyncio.wait_for(life.uploads.discards.wait_idle(), PATIENCE)
+    for name in ("show.m3u8", *(f"{number}.ts" for number in range(9))):
+        assert await stores.get("rec-a").stat(f"Record/{name}") is None
+
+
+async def test_slices_that_are_there_are_not_put_again_and_no_playlist_names_what_is_not(
+    catalogue: Catalogue, new_life: NewLife, stores: Buckets, gateway: Gateway, tmp_path: Path
+) -> None:
+    """A server that died makes its slices again; a playlist in the store is complete at every moment."""
+    task, file = recording(RecordFormat.HLS)
+    playlist = Playlist(1)
+    paths = [tmp_path / f"{number}.ts" for number in range(40)]
+    for number, path in enumerate(paths):
+        path.write_bytes(os.urandom(2000))
+        playlist.add(path.name, float(number), 1.0)
+    listed = tmp_path / "show.m3u8"
+    listed.write_text(playlist.text(complete=True))
+
+    def report(life: Life, numbers: range) -> None:
+        for number in numbers:
+            path = paths[number]
+            life.uploads.slice_ready(
+                SliceReady(task.id, file.job_id, path.name, path, number, float(number), number + 1.0, 1.0, 2000)
+            )
+        life.uploads.playlist_ready(file.job_id, listed)
+
+    first = new_life()
+    await first.begin(task, file)
+    report(first, range(30))
+    await until(lambda: not first.uploads.busy(task.id))
+    text = (await whole(stores.get("rec-a"), file.object_key)).decode()
+    for name in [line for line in text.splitlines() if not line.startswith("#")]:
+        assert await stores.get("rec-a").stat(f"Record/{name}") is not None
+    await first.die()
+    put = [request for request in gateway.requests if request.method == "PUT" and request.key.endswith(".ts")]
+    assert len(put) == 30
+    # Far fewer playlists than slices: they may not become most of the traffic.
+    assert sum(request.size for request in gateway.requests if request.key.endswith(".m3u8")) < 0.2 * 30 * 2000
+
+    again = new_life()
+    await again.begin(task, file)
+    report(again, range(40))
+    await until(lambda: not again.uploads.busy(task.id))
+    put = [request for request in gateway.requests if request.method == "PUT" and request.key.endswith(".ts")]
+    assert len(put) == 40
+    assert (await again.finish(task, file.job_id, listed)).bucket == "rec-a"
+    assert await whole(stores.get("rec-a"), file.object_key) == listed.read_bytes()
+
+
+async def whole(store: Store, key: str) -> bytes:
+    found = await store.stat(key)
+    assert found is not None, key
+    return b"".join([piece async for piece in store.read(key, 0, found.size)])

@@ -2,25 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
 from livereel.domain.clock import Clock
 from livereel.domain.errors import LivereelError
+from livereel.storage.config import Second
 from livereel.storage.port import Stores
 
 log = structlog.get_logger()
 
 #: Seconds between looks at a store that is away and has a second one. The look costs three small requests.
 PROBE_EVERY: Final = 15.0
-
-
-class Second(NamedTuple):
-    """The bucket that takes over when the first has been away for `after` seconds."""
-
-    bucket: str
-    after: float
 
 
 class Outages:

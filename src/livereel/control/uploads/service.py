@@ -13,7 +13,7 @@ from livereel.control.uploads.backoff import Backoff
 from livereel.control.uploads.carrier import Carrier, Relocate, Shared
 from livereel.control.uploads.discards import Discards
 from livereel.control.uploads.files import FileCarrier
-from livereel.control.uploads.outages import Outages, Second
+from livereel.control.uploads.outages import Outages
 from livereel.control.uploads.slices import SliceCarrier
 from livereel.control.uploads.slots import Slots
 from livereel.domain.clock import Clock
@@ -24,6 +24,7 @@ from livereel.domain.templates import RecordFormat
 from livereel.domain.uploads import Upload, UploadState
 from livereel.observe import metrics
 from livereel.recorder.events import SliceReady
+from livereel.storage.config import Second
 from livereel.storage.port import Store, Stores
 
 log = structlog.get_logger()
