@@ -58,6 +58,9 @@ log = structlog.get_logger()
 #: Seconds of a push kept until its recording begins, which may wait for the catalogue or the tenant's service: the
 #: longest that may take, and a group of pictures.
 BEGINNING_KEPT = 20.0
+#: Seconds an orderly stop waits for what was received to get into the spools: a disk that hangs must not keep the
+#: recordings on others from being finished.
+SHUTDOWN_WAIT = 5.0
 #: Seconds between attempts to write to a catalogue that refuses.
 WRITE_AGAIN = 0.5
 
@@ -272,13 +275,22 @@ class Owner:
         self._interrupted.freeze()
         for timer in self._limits.values():
             timer.cancel()
-        for key in list(self._running):
-            async with self._locks.hold(key):
-                if (running := self._running.get(key)) is not None:
-                    await self._interrupt_or_end(running, EndReason.SHUTDOWN)
+        ended: set[asyncio.Task[None]] = set()
+        if self._running:
+            ending = [asyncio.create_task(self._end_at_shutdown(key)) for key in self._running]
+            ended, stuck = await asyncio.wait(ending, timeout=SHUTDOWN_WAIT)
+            for job in stuck:  # recovery ends it
+                job.cancel()
         for job in list(self._background):
             job.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        for job in ended:
+            job.result()
+
+    async def _end_at_shutdown(self, key: StreamKey) -> None:
+        async with self._locks.hold(key):
+            if (running := self._running.get(key)) is not None:
+                await self._interrupt_or_end(running, EndReason.SHUTDOWN)
 
     async def _start(self, project_id: str, key: StreamKey, template: Template, options: StartOptions) -> Task:
         if key in self._awaited:
