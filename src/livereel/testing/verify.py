@@ -32,7 +32,8 @@ class TrustingPool(VerifyPool):
         """See `VerifyPool`; `account` and the rest are not looked at."""
         if self.verdicts:
             return self.verdicts.pop(0)
-        return Verdict(Verification.VERIFIED, (), hashlib.sha256(path.read_bytes()).hexdigest())
+        data = path.read_bytes()  # noqa: ASYNC240 - small files of tests
+        return Verdict(Verification.VERIFIED, (), hashlib.sha256(data).hexdigest())
 
     async def remake(self, spec: TaskSpec, job_id: str, end: SpoolPosition) -> FileFinished:
         """There is no worker that could."""

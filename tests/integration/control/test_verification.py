@@ -1,6 +1,6 @@
 """What follows from reading a file again: verdicts in time and late, files made anew, spools kept, over restarts.
 
-Files, spools, stores and workers are real; what the recorder reports is handed over here, so that damage can come first.
+Files, spools, stores and workers are real; what the recorder reports is handed over here, so that damage comes first.
 """
 
 import asyncio

@@ -152,7 +152,8 @@ async def test_others_who_are_busy_get_several_turns_after_a_slice() -> None:
         await turns(40)
         job.cancel()
     between = [later - earlier for earlier, later in pairwise(slices)]
-    # The others begin after the first slice; then a pause as long as may be, one of two turns and a look, one of a look.
+    # The others begin after the first slice; then a pause as long as may be, one of two turns and a look, and one of
+    # a look.
     assert between[:4] == [0, TURNS_MAX, 3, 1]
 
 
