@@ -117,11 +117,12 @@ class SpoolPool:
 
         Gives up on a disk that does not answer.
         """
+        deadline = time.monotonic() + CLOSE_SECONDS
         closing = [asyncio.ensure_future(writer.close()) for writer in list(self._open)]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
         for crew in (self.writing, self.syncing):
-            if not await asyncio.to_thread(crew.close, CLOSE_SECONDS):
+            if not await asyncio.to_thread(crew.close, max(0.0, deadline - time.monotonic())):
                 log.error("spool_disk_hangs", directory=str(self._directory), waiting=self.backlog)
         for late in closing:
             late.cancel()

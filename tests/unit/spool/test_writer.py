@@ -15,6 +15,7 @@ from livereel.domain.recordings import SpoolPosition
 from livereel.flv.marks import Mark, is_check, parse_mark
 from livereel.flv.tags import FLV_HEADER, TAG_OVERHEAD, TagReader
 from livereel.spool import files as files_module
+from livereel.spool import pool as pool_module
 from livereel.spool import writer as writer_module
 from livereel.spool.format import TIME_MARK_SECONDS, segment_path
 from livereel.spool.pool import SpoolPool
@@ -381,6 +382,23 @@ async def test_a_file_that_hangs_congests_its_own_stream_and_loses_nothing(
     assert pool.backlog == 0
     await pool.close()
     assert media(on_disk(tmp_path, "slow", 1)) == [*HEADERS, key_frame(0, 2000), frame(40, 6000)]
+
+
+async def test_closing_the_pool_gives_up_on_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "CLOSE_SECONDS", 0.5)
+    pool = SpoolPool(tmp_path)
+    slow, other = pool.open("slow", "publish-1"), pool.open("other", "publish-2")
+    hung = HungFile("slow", monkeypatch)
+    for writer in (slow, other):
+        writer.begin(HEADERS, NOW)
+        writer.append(gop(0), NOW)
+    await other.on_disk()
+    async with asyncio.timeout(30):
+        await pool.close()
+    assert media(on_disk(tmp_path, "other", 1)) == HEADERS + gop(0)
+    hung.let_go.set()
+    assert pool.writing.close(30)
+    assert pool.syncing.close(30)
 
 
 async def test_what_waits_for_a_disk_that_hangs_is_bounded_and_shared_evenly(
