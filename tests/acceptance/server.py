@@ -159,14 +159,14 @@ class LiveServer:
         code = self._process.poll()
         return "running" if code is None else f"ended by itself with {code}"
 
-    def workers(self) -> list[int]:
-        """Process ids of the recorder workers of this server, those of a dead one included."""
+    def workers(self, module: str = "livereel.recorder.worker") -> list[int]:
+        """Process ids of the recorder workers, or others, of this server, those of a dead one included."""
         found = []
         mark = f"LIVEREEL_DATA_DIR={self.data_dir}\0".encode()
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 command = (process / "cmdline").read_bytes()
-                if b"livereel.recorder.worker" in command and mark in (process / "environ").read_bytes():
+                if module.encode() in command.split(b"\0") and mark in (process / "environ").read_bytes():
                     found.append(int(process.name))
         return found
 
@@ -202,8 +202,8 @@ class LiveServer:
     def push_url(self, stream: str, *, app: str = "live", domain: str = DOMAIN) -> str:
         return f"rtmp://127.0.0.1:{self.rtmp_port}/{app}/{stream}?vhost={domain}"
 
-    def cli(self, *arguments: str, stdin: str = "") -> str:
-        """Run another livereel command on the same data; its standard output."""
+    def cli(self, *arguments: str, stdin: str = "", code: int = 0) -> str:
+        """Run another livereel command on the same data, which has to end with `code`; its standard output."""
         done = subprocess.run(
             [LIVEREEL, *arguments],
             cwd=self.directory,
@@ -214,5 +214,5 @@ class LiveServer:
             timeout=60,
         )
         output = done.stdout.decode()
-        assert done.returncode == 0, f"livereel {' '.join(arguments)}: {done.stderr.decode()}{output}"
+        assert done.returncode == code, f"livereel {' '.join(arguments)}: {done.stderr.decode()}{output}"
         return output
