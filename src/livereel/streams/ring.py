@@ -14,6 +14,11 @@ RING_MAX_BYTES = 32 * 1024 * 1024
 TAG_MEMORY = 128
 
 
+def memory_of(tags: list[Tag]) -> int:
+    """Bytes that `tags` take."""
+    return sum([len(tag[2]) for tag in tags]) + TAG_MEMORY * len(tags)
+
+
 @dataclass(slots=True)
 class Group:
     """A key frame and all tags after it up to the next. `headers` have its timestamp, `wall` is when it arrived."""
@@ -54,7 +59,7 @@ class KeyFrameRing:
             return
         newest = groups[-1]
         newest.tags.extend(tags)
-        newest.size += sum([len(tag[2]) for tag in tags]) + TAG_MEMORY * len(tags)
+        newest.size += memory_of(tags)
         if newest.size > RING_MAX_BYTES or wall - newest.wall > RING_MAX_SECONDS:
             self.clear()
             return

@@ -15,7 +15,7 @@ from livereel.flv.script import parse_script
 from livereel.flv.tags import FlvError
 from livereel.flv.tracks import audio_track, video_track
 from livereel.streams.headers import Headers, notable
-from livereel.streams.ring import Group, KeyFrameRing
+from livereel.streams.ring import RING_MAX_BYTES, Group, KeyFrameRing, memory_of
 from livereel.streams.sink import TagSink
 from livereel.streams.stats import StreamStats
 
@@ -56,6 +56,9 @@ class Stream:
         self._waiting_taps: list[TagSink] = []
         self._resuming: list[TagSink] = []  # those of `_waiting` that have begun before, with another push
         self._tail: deque[list[Tag]] | None = None
+        # What arrived while nobody could tell whether there would be video, and when; audio-only streams begin with it.
+        self._early: list[tuple[list[Tag], float]] = []
+        self._early_size = 0
 
     @property
     def congested(self) -> bool:
@@ -89,6 +92,7 @@ class Stream:
             self._begin_at_audio(tags[start:], now)
         else:
             self._pass_on(tags[start:] if start else tags, now)
+            self._keep_early(tags, now)
 
     def keep(self, seconds: float) -> None:
         """Keep the last `seconds` while nothing takes the tags, for recordings that begin in the past."""
@@ -166,6 +170,7 @@ class Stream:
         self._has_video, self._has_audio = successor._has_video, successor._has_audio
         if self._tail is not None:
             self._tail.clear()
+        self._early.clear()
         successor._ring.seconds = self._ring.seconds
         self._ring = successor._ring
         if rest is None:
@@ -246,15 +251,36 @@ class Stream:
     def _is_audio_only(self, now: float) -> bool:
         return self._has_audio and not self._has_video and now - self._opened_at >= AUDIO_ONLY_AFTER
 
+    def _keep_early(self, tags: list[Tag], now: float) -> None:
+        if self._has_video or now - self._opened_at >= AUDIO_ONLY_AFTER or self._early_size > RING_MAX_BYTES:
+            self._early.clear()
+        else:
+            self._early.append((tags, now))
+            self._early_size += memory_of(tags)
+
     def _begin_at_audio(self, tags: list[Tag], now: float) -> None:
-        """Let waiting sinks begin with the first audio among `tags`."""
+        """Let waiting sinks begin with the first audio that came early, or else the first among `tags`."""
+        early, self._early = self._early, []
+        waiting = list(self._waiting)
+        for some, wall in early:
+            first = 0
+            if self._waiting:
+                first = next((index for index, tag in enumerate(some) if self._is_sound(tag)), len(some))
+                if first == len(some):
+                    continue
+                self._begin_waiting(self._headers.at(some[first].timestamp), wall)
+            for sink in waiting:
+                sink.append(some[first:], wall)
         for index, tag in enumerate(tags):
-            if tag.kind == TAG_AUDIO and tag is not self._headers.audio:
+            if self._waiting and self._is_sound(tag):
                 self._pass_on(tags[:index], now)
                 self._begin_waiting(self._headers.at(tag.timestamp), now)
                 self._pass_on(tags[index:], now)
                 return
         self._pass_on(tags, now)
+
+    def _is_sound(self, tag: Tag) -> bool:
+        return tag.kind == TAG_AUDIO and tag is not self._headers.audio
 
     def _look_for_tracks(self, tags: list[Tag]) -> None:
         kinds = {tag.kind for tag in tags}

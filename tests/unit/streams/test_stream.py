@@ -94,15 +94,15 @@ def test_a_header_right_before_the_key_frame_counts(stream: Stream) -> None:
     assert sink.tags == [key_frame(40)]
 
 
-def test_audio_only_begins_after_two_seconds_with_the_next_audio(stream: Stream) -> None:
+def test_audio_only_is_known_after_two_seconds_and_begins_with_its_first_audio(stream: Stream) -> None:
     stream.feed([AUDIO_HEADER, audio(0)], NOW)
     sink = Sink()
     stream.attach(sink, NOW + 0.1)
     stream.feed([audio(23)], NOW + 0.3)
     assert not sink.begun
     stream.feed([AUDIO_HEADER, audio(46), audio(69)], NOW + AUDIO_ONLY_AFTER)
-    assert sink.begun == [([AUDIO_HEADER._replace(timestamp=46)], NOW + AUDIO_ONLY_AFTER)]
-    assert sink.tags == [audio(46), audio(69)]
+    assert sink.begun == [([AUDIO_HEADER], NOW)]
+    assert sink.tags == [audio(0), audio(23), AUDIO_HEADER, audio(46), audio(69)]
     late = Sink()
     stream.attach(late, NOW + 5)
     stream.feed([audio(92)], NOW + 5.1)
