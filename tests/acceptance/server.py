@@ -87,6 +87,7 @@ class LiveServer:
             "LIVEREEL_API__HOST": "127.0.0.1",
             "LIVEREEL_API__PORT": "0",
             "LIVEREEL_CALLBACKS__ALLOW_PRIVATE": "127.0.0.0/8",
+            "LIVEREEL_DISK__HIGH_WATER": "1.0",  # how full the machine's disk is is not what tests are about
             "LIVEREEL_LOG__FORMAT": "json",
             "LIVEREEL_LOG__LEVEL": "debug",
         }
