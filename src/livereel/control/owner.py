@@ -277,10 +277,14 @@ class Owner:
             timer.cancel()
         ended: set[asyncio.Task[None]] = set()
         if self._running:
-            ending = [asyncio.create_task(self._end_at_shutdown(key)) for key in self._running]
+            ending = {asyncio.create_task(self._end_at_shutdown(key)): key for key in self._running}
             ended, stuck = await asyncio.wait(ending, timeout=SHUTDOWN_WAIT)
-            for job in stuck:  # recovery ends it
+            for job in stuck:
                 job.cancel()
+            await asyncio.gather(*stuck, return_exceptions=True)
+            for job in stuck:  # recovery ends what it was to end
+                if self._running.pop(ending[job], None) is not None:
+                    metrics.active_tasks.dec()
         for job in list(self._background):
             job.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
