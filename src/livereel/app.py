@@ -58,6 +58,7 @@ from livereel.control.templates import TemplateService
 from livereel.control.uploads.service import Uploads
 from livereel.control.url_guard import UrlGuardService
 from livereel.control.verification import FileVerifier
+from livereel.domain.clock import Clock
 from livereel.domain.disk import DiskMarks
 from livereel.domain.errors import LivereelError
 from livereel.domain.tenancy import DomainType
@@ -90,8 +91,9 @@ class DataDirectoryInUse(LivereelError):
 class Server:
     """One livereel node. `start` it, `stop` it; it is not started twice."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._settings = settings
+        self._clock = clock or SystemClock()
         self._stack = contextlib.AsyncExitStack()
         self._ready = False
         self._disk: DiskWatch | None = None
@@ -113,7 +115,7 @@ class Server:
             raise
 
     async def _start(self) -> None:
-        settings, clock = self._settings, SystemClock()
+        settings, clock = self._settings, self._clock
         self._claim_data(settings.data_dir)
         catalogue = await open_catalogue(settings.catalogue_url())
         self._stack.push_async_callback(catalogue.close)
@@ -305,7 +307,7 @@ class Server:
             first = NewDomain(self._settings.rtmp.default_domain, DomainType.PUSH, self._settings.region)
             await domains.create(self.first_key.project_id, first)
 
-    def _ask_tenants(self, owner: Owner, catalogue: Catalogue, clock: SystemClock) -> None:
+    def _ask_tenants(self, owner: Owner, catalogue: Catalogue, clock: Clock) -> None:
         settings = self._settings.callbacks
         sender = Sender(TargetGuard(settings.allow_private), settings.on_demand_timeout)
         self._stack.push_async_callback(sender.close)
@@ -313,7 +315,7 @@ class Server:
             catalogue, sender, clock, _new_id, record_on_failure=settings.on_demand_failure == "record"
         ).decide
 
-    async def _watch_disk(self, owner: Owner, recorder: RecorderSupervisor, clock: SystemClock) -> DiskWatch:
+    async def _watch_disk(self, owner: Owner, recorder: RecorderSupervisor, clock: Clock) -> DiskWatch:
         settings = self._settings
         owner.disk = watch = DiskWatch(
             [settings.spool_dir(), settings.work_dir()],
@@ -329,7 +331,7 @@ class Server:
         self._stack.push_async_callback(watch.stop)
         return watch
 
-    def _make_verifier(self, stores: Stores, announcer: Announcer, clock: SystemClock) -> FileVerifier:
+    def _make_verifier(self, stores: Stores, announcer: Announcer, clock: Clock) -> FileVerifier:
         settings = self._settings
         pool = VerifyPool(settings.recorder.verify_workers, VerifyLevel(settings.recorder.verify))
         self._stack.push_async_callback(pool.stop)
@@ -355,7 +357,7 @@ class Server:
         self.api_port = int(listener.getsockname()[1])
         return listener
 
-    def _start_deletions(self, catalogue: Catalogue, stores: Stores, clock: SystemClock) -> Eraser:
+    def _start_deletions(self, catalogue: Catalogue, stores: Stores, clock: Clock) -> Eraser:
         eraser = Eraser(catalogue, stores, clock, self._settings.spool_dir())
         eraser.start()
         self._stack.push_async_callback(eraser.stop)
@@ -385,7 +387,7 @@ class Server:
         catalogue: Catalogue,
         registry: StreamRegistry,
         stores: Stores,
-        clock: SystemClock,
+        clock: Clock,
         wake_dispatcher: Callable[[], None],
     ) -> tuple[SnapshotTaker, PullRunner]:
         snapshots = SnapshotTaker(

@@ -75,7 +75,7 @@ class Interruptions:
         task = interrupted.task
         assert task.spool_end is not None
         call_later = self._timers.call_later
-        gone = self._clock.now() - broke_at(task)
+        gone = max(0.0, self._clock.now() - broke_at(task))  # the clock may have been set back meanwhile
         windows: dict[int, list[RecordFormat]] = {}
         for record_format, config in task.template.formats.items():
             windows.setdefault(config.merge_seconds, []).append(record_format)

@@ -421,9 +421,10 @@ class Owner:
     async def _check_pause(self, key: StreamKey) -> None:
         async with self._catalogue.read() as uow:
             stopped_at = await uow.tasks.last_stopped_at(key)
-        if stopped_at is not None and (pause := self._clock.now() - stopped_at) < MIN_PAUSE_AFTER_STOP:
+        # A STOP in the future means that the clock has been set back, perhaps by hours.
+        if stopped_at is not None and 0 <= (pause := self._clock.now() - stopped_at) < MIN_PAUSE_AFTER_STOP:
             raise TaskExists(
-                f"{key} was stopped {max(pause, 0):.1f} s ago; leave {MIN_PAUSE_AFTER_STOP:.0f} s before the next START"
+                f"{key} was stopped {pause:.1f} s ago; leave {MIN_PAUSE_AFTER_STOP:.0f} s before the next START"
             )
 
     async def _added(self, task: Task, plan: PlanTask | None = None) -> Task:
