@@ -26,7 +26,7 @@ def test_a_short_search_finds_nothing(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        timeout=150,
+        timeout=280,
     )
     assert done.returncode in (0, 1), done.stderr.decode()
     results = [json.loads(line) for line in done.stdout.splitlines()]
