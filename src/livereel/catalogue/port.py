@@ -28,7 +28,7 @@ from livereel.domain.tenancy import (
     Token,
     User,
 )
-from livereel.domain.uploads import Upload, UploadPart
+from livereel.domain.uploads import BucketBacklog, Upload, UploadPart
 from livereel.domain.verification import Verdict
 
 T = TypeVar("T")
@@ -326,6 +326,10 @@ class Uploads(Protocol):
 
     async def of_node(self, node: str) -> list[Upload]:
         """All that a node has to do, oldest first."""
+        ...
+
+    async def backlog(self, *, project_id: str | None = None) -> Sequence[BucketBacklog]:
+        """By bucket, without what is being discarded."""
         ...
 
     async def put_part(self, upload_id: str, part: UploadPart) -> None: ...

@@ -17,6 +17,7 @@ from livereel.cli import (
     retention,
     serve,
     templates,
+    uploads,
     users,
     verify,
 )
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("uploads")(uploads.uploads)
 app.command("verify")(verify.verify)
 app.command("retention")(retention.retention)
 for group in (projects, users, keys, policies, templates, recordings, messages):

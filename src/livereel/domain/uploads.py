@@ -43,6 +43,16 @@ class Upload:
     put_keys: list[str] = field(default_factory=list)
 
 
+class BucketBacklog(NamedTuple):
+    """What waits for a bucket: files, bytes that it has not confirmed, since when, and why."""
+
+    bucket: str
+    files: int
+    bytes: int
+    waiting_since: float | None
+    last_error: str | None
+
+
 class UploadPart(NamedTuple):
     """A part that the store has confirmed: MD5 (hex) of its bytes, and what the store calls it."""
 

@@ -26,8 +26,9 @@ _STARTING = (OSError, urllib.error.URLError)
 class Seaweed:
     """One server process after another."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, volumes: int = 16) -> None:
         self.directory = directory
+        self._volumes = volumes  # of 256 MB
         ports = free_ports(8)
         self.s3_port, self._filer = ports[0], ports[1]
         names = ("s3", "filer", "master", "volume", "s3", "filer", "master", "volume")
@@ -62,7 +63,7 @@ class Seaweed:
                     *("-master.electionTimeout=1s", "-master.heartbeatInterval=100ms"),
                     *(
                         "-master.volumeSizeLimitMB=256",
-                        "-volume.max=16",
+                        f"-volume.max={self._volumes}",
                         "-s3.iam=false",
                         "-s3.autoCreateBucket=false",
                         f"-s3.domainName={HOSTED_DOMAIN}",

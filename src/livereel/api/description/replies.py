@@ -8,6 +8,7 @@ from livereel.domain.states import FileState, TaskState
 from livereel.domain.streams import PullEvent, PullSource, PullState, RefreshType, SnapshotMode
 from livereel.domain.templates import RecordFormat, RecordType
 from livereel.domain.tenancy import AuthType, DomainStatus, DomainType
+from livereel.domain.uploads import UploadState
 
 Schema = dict[str, Any]
 
@@ -203,6 +204,20 @@ _RECORDING = object_of(
     held=FLAG,
     files=many(_RECORDING_FILE),
 )
+_BACKLOG = object_of(some(waiting_since=TIME, last_error=TEXT), bucket=TEXT, files=COUNT, bytes=COUNT)
+_UPLOAD = object_of(
+    some(waiting_since=TIME, last_error=TEXT, next_attempt_time=TIME),
+    job_id=TEXT,
+    task_id=TEXT,
+    state=one_of(*(state.value for state in UploadState)),
+    bucket=TEXT,
+    object=TEXT,
+    size=COUNT,
+    sent=COUNT,
+    attempts=COUNT,
+    create_time=TIME,
+    update_time=TIME,
+)
 _DELIVERY = object_of(
     time=TIME, duration={"type": "number"}, status={"type": ["integer", "null"]}, error={"type": ["string", "null"]}
 )
@@ -249,6 +264,7 @@ REPLIES: dict[str, Schema | None] = {
     "ListMessages": page("messages", _MESSAGE),
     "ShowMessage": object_of(_MESSAGE_OPTIONAL, **_MESSAGE_REQUIRED, deliveries=many(_DELIVERY)),
     "ReplayMessage": _MESSAGE,
+    "ListUploads": object_of(total=COUNT, backlog=many(_BACKLOG), uploads=many(_UPLOAD)),
     "ShowRecording": _RECORDING,
     "DeleteRecording": None,
     "HoldRecording": None,

@@ -213,6 +213,7 @@ NOTES: dict[str, Note] = {
         ("The cloud leaves objects to the owner of the bucket; so does livereel unless asked.",),
         Support.OURS,
     ),
+    "ListUploads": Note("-", (200,), (), Support.OURS),
     "HoldRecording": Note("-", (204,), (), Support.OURS),
     "ReleaseRecording": Note("-", (204,), (), Support.OURS),
     "KeystoneListProjects": Note(

@@ -229,6 +229,7 @@ OPERATIONS = (
         "live:livereel:replayMessage",
         ours=True,
     ),
+    Operation("ListUploads", "GET", "/v1/{project_id}/livereel/uploads", "live:livereel:listUploads", ours=True),
     Operation(
         "ShowRecording", "GET", "/v1/{project_id}/livereel/recordings/{id}", "live:livereel:getRecording", ours=True
     ),

@@ -19,6 +19,7 @@ from livereel.api.huawei import (
     requests,
     snapshots,
     streams,
+    uploads,
 )
 from livereel.api.services import ApiServices
 from livereel.domain.keys import StreamKey
@@ -46,6 +47,7 @@ def router(services: ApiServices) -> APIRouter:
     snapshots.add(routes, services)
     pulls.add(routes, services)
     recordings.add(routes, services)
+    uploads.add(routes, services)
     return routes
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
 from livereel.catalogue.repositories.base import Repository, equal
-from livereel.domain.uploads import Upload, UploadPart, UploadState
+from livereel.domain.uploads import BucketBacklog, Upload, UploadPart, UploadState
 
 
 class SqlUploads(Repository):
@@ -30,6 +30,19 @@ class SqlUploads(Repository):
         c = tables.uploads.c
         rows = await self._all(select(tables.uploads).where(c.node == node).order_by(c.created_at, c.id))
         return [_upload(row) for row in rows]
+
+    async def backlog(self, *, project_id: str | None = None) -> Sequence[BucketBacklog]:
+        c = tables.uploads.c
+        where = [c.state == UploadState.SENDING, c.size > c.sent, *equal((c.project_id, project_id))]
+        statement = select(
+            c.bucket,
+            func.count().label("files"),
+            func.sum(c.size - c.sent).label("bytes"),
+            func.min(c.waiting_since).label("waiting_since"),
+            func.max(c.last_error).label("last_error"),
+        )
+        rows = await self._all(statement.where(*where).group_by(c.bucket).order_by(c.bucket))
+        return [BucketBacklog(**dict(row) | {"bytes": int(row["bytes"])}) for row in rows]
 
     async def put_part(self, upload_id: str, part: UploadPart) -> None:
         c = tables.upload_parts.c
