@@ -34,7 +34,7 @@ _WRITING_THREADS = 1
 #: Syncs wait for the disk and not for the processor, and a journal takes those that come together in one go.
 _SYNCING_THREADS = 4
 #: Seconds `close` waits for a disk that does not answer. What it has not taken by then is lost with the process.
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
 
 
 class SpoolPool:
