@@ -37,6 +37,8 @@ class Sender:
         connector = aiohttp.TCPConnector(
             socket_factory=guard.open_socket,
             resolver=self._resolver,
+            # A receiver that moves is found at the next attempt; the system's own resolver has a cache.
+            use_dns_cache=False,
             # A connection that is kept may be closed by the other side just when a message is sent on it, which would
             # cost that message a retry; messages to one host are rare.
             force_close=True,
