@@ -32,10 +32,13 @@ class Strand:
         self._wanted = False
         self._busy = False
 
-    def poke(self) -> None:
-        """Have a turn, after the one that is under way if there is one. From any thread; never blocks."""
+    def poke(self, *, urgent: bool = False) -> None:
+        """Have a turn, after the one that is under way if there is one. From any thread; never blocks.
+
+        `urgent`: somebody waits for it, so it comes before all that are not.
+        """
         if self.want():
-            self._crew.put((self,))
+            self._crew.put((self,), urgent=urgent)
 
     def want(self) -> bool:
         """Like `poke`, but True if the caller has to hand the strand to the crew, with others perhaps."""
@@ -68,6 +71,7 @@ class Crew:
         self._usual = usual
         self._most = most
         self._ready: deque[tuple[Strand, float]] = deque()
+        self._urgent: deque[tuple[Strand, float]] = deque()
         self._changed = threading.Condition()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
@@ -78,23 +82,24 @@ class Crew:
         """How many there are."""
         return len(self._threads)
 
-    def put(self, strands: Iterable[Strand]) -> None:
+    def put(self, strands: Iterable[Strand], *, urgent: bool = False) -> None:
         """Have strands run that said they want to. From any thread; never blocks."""
         now = time.monotonic()
+        new = [(strand, now) for strand in strands]
         with self._changed:
-            before = len(self._ready)
-            self._ready.extend((strand, now) for strand in strands)
-            new = len(self._ready) - before
-            self._changed.notify(min(new, self._usual))
-            for _ in range(min(len(self._ready) - self._idle, self._usual - len(self._threads))):
+            (self._urgent if urgent else self._ready).extend(new)
+            self._changed.notify(min(len(new), self._usual))
+            waiting = len(self._ready) + len(self._urgent)
+            for _ in range(min(waiting - self._idle, self._usual - len(self._threads))):
                 self._start()
 
     def help(self) -> bool:
         """Start another thread if work has waited too long; True while any work waits. Call it now and then."""
         with self._changed:
-            if not self._ready:
+            since = [queue[0][1] for queue in (self._urgent, self._ready) if queue]
+            if not since:
                 return False
-            waited = time.monotonic() - self._ready[0][1]
+            waited = time.monotonic() - min(since)
             if waited > HELP_AFTER and not self._idle and len(self._threads) < self._most:
                 self._start()
             return True
@@ -126,12 +131,12 @@ class Crew:
 
     def _next(self) -> Strand | None:
         with self._changed:
-            while not self._ready:
+            while not (self._ready or self._urgent):
                 self._idle += 1
                 spare = len(self._threads) > self._usual
                 called = not self._closed and self._changed.wait(IDLE_SECONDS if spare else None)
                 self._idle -= 1
-                if not self._ready and (self._closed or (spare and not called)):
+                if not (self._ready or self._urgent) and (self._closed or (spare and not called)):
                     self._threads.discard(threading.current_thread())
                     return None
-            return self._ready.popleft()[0]
+            return (self._urgent or self._ready).popleft()[0]

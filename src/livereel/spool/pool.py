@@ -32,7 +32,7 @@ FLUSH_SECONDS = 0.5
 #: One thread writes everything a healthy disk takes; more would only fight for the interpreter.
 _WRITING_THREADS = 1
 #: Syncs wait for the disk and not for the processor, and a journal takes those that come together in one go.
-_SYNCING_THREADS = 4
+_SYNCING_THREADS = 8
 #: Seconds `close` waits for a disk that does not answer. What it has not taken by then is lost with the process.
 CLOSE_SECONDS = 5.0
 

@@ -360,7 +360,7 @@ class SpoolWriter:
         """Have `call` called on the loop when all that is written now is on disk."""
         with self._wishes_lock:
             self._wishes.append(call)
-        self._syncing.poke()
+        self._syncing.poke(urgent=True)
 
     def _tell(self, callback: Callable[..., object], *args: object) -> int:
         """Call back on the loop; a loop that is closed already has nobody who waits."""

@@ -58,6 +58,19 @@ def test_a_stuck_strand_holds_up_nobody_else() -> None:
     assert crew.threads == 0
 
 
+def test_what_is_urgent_comes_first() -> None:
+    crew, begun, let_go, order = Crew("test", 1), threading.Event(), threading.Event(), list[str]()
+    Strand(crew, lambda: begun.set() or (let_go.wait(60) and None)).poke()
+    assert begun.wait(30)
+    for name in ("a", "b"):
+        Strand(crew, lambda name=name: order.append(name)).poke()
+    Strand(crew, lambda: order.append("urgent")).poke(urgent=True)
+    let_go.set()
+    until(lambda: len(order) == 3)
+    assert order == ["urgent", "a", "b"]
+    assert crew.close(30)
+
+
 def test_there_are_never_more_threads_than_may_be() -> None:
     crew, let_go = Crew("test", 1, most=3), threading.Event()
     crew.put(strand for _ in range(10) if (strand := Strand(crew, lambda: let_go.wait(60) and None)).want())
