@@ -202,7 +202,7 @@ class SpoolSettings(_Group):
     """Seconds between two fsyncs of what was received: a power cut takes that much of a recording at most, plus what
     was unread in the socket. 0 syncs after every write, about twice a second and stream. `off` leaves it to the
     kernel, which takes its time (30 s are usual), and then START answers without waiting for the disk: for disks that
-    cannot lose power, and for tests. What it costs: docs/decisions/0012-power-loss.md."""
+    cannot lose power, and for tests. What it costs: docs/decisions/0013-power-loss.md."""
 
     @property
     def sync_seconds(self) -> float | None:
