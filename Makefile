@@ -12,7 +12,7 @@ ARGS ?=
 JOBS ?= auto
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help venv demo serve test unit lint format lock fuzz bench clean
+.PHONY: help venv demo serve test unit nightly lint format lock fuzz bench clean
 
 help: ## Print these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ test: venv lint ## Lint, type-check and run the whole test suite
 
 unit: venv ## Run the unit tests only
 	$(BIN)/python -m pytest tests/unit $(PARALLEL) $(ARGS)
+
+nightly: venv ## Kill the server and its workers 200 times at random instants (KILL_RUNS, KILL_FIRST)
+	KILL_RUNS=$${KILL_RUNS:-200} KILL_FIRST=$${KILL_FIRST:-1000} $(BIN)/python -m pytest -n 0 -s tests/faults/test_kills.py $(ARGS)
 
 lint: venv ## Lint, format check, types and layers
 	$(BIN)/ruff check .
