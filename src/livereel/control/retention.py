@@ -88,7 +88,10 @@ class Retention:
         """What has to go now, LOOK_MOST files at most. Changes nothing."""
         async with self._catalogue.read() as uow:
             templates = await uow.templates.with_retention()
-            sizes = await uow.files.stored_sizes()
+            rules = [self._default, *(template.retention for template in templates)]
+            # Adding up reads every file of the catalogue: 2 s for 300 000.
+            measured = any(rule is not None and (rule.max_size or rule.min_free) for rule in rules)
+            sizes = await uow.files.stored_sizes() if measured else []
         with_rule = [template.id for template in templates]
         groups = [
             _Group(
