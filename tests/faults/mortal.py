@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from livereel.catalogue.unit_of_work import SqlCatalogue
+from livereel.catalogue.sqlite import SqliteCatalogue
 from livereel.cli.main import main
 from livereel.spool import recovery
 from livereel.storage.local import LocalStore
@@ -60,16 +60,16 @@ class Fate:
 
 def instrument(fate: Fate) -> None:
     """Make steps of what changes anything on disk."""
-    write = SqlCatalogue.write
+    write = SqliteCatalogue.write
 
     @contextlib.asynccontextmanager
-    async def mortal_write(catalogue: SqlCatalogue) -> AsyncIterator[Any]:
-        async with write(catalogue) as uow:
+    async def mortal_write(catalogue: SqliteCatalogue, *, durable: bool = True) -> AsyncIterator[Any]:
+        async with write(catalogue, durable=durable) as uow:
             yield uow
             fate.step()  # nothing of this transaction has happened
-        fate.step()  # all of it has
+        fate.step()  # all of it has, or will if nobody has to rely on it
 
-    SqlCatalogue.write = mortal_write  # type: ignore[method-assign,assignment]
+    SqliteCatalogue.write = mortal_write  # type: ignore[method-assign,assignment]
     for name in ("put_file", "put_bytes"):
         setattr(LocalStore, name, fate.around_awaited(getattr(LocalStore, name)))
     for name in ("recover", "remove", "trim"):
