@@ -16,6 +16,7 @@ import structlog
 from livereel.domain.errors import SpoolError
 from livereel.observe import metrics
 from livereel.spool.crew import HELP_AFTER, Crew
+from livereel.spool.delivery import Delivery
 from livereel.spool.directories import fsync_directory
 from livereel.spool.format import task_directory
 from livereel.spool.writer import SpoolWriter
@@ -60,7 +61,7 @@ class SpoolPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._dirty: list[SpoolWriter] = []
         self._unsynced: set[SpoolWriter] = set()
-        self._open: set[SpoolWriter] = set()
+        self._open: set[Delivery] = set()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._sync_timer: asyncio.TimerHandle | None = None
         self._help_timer: asyncio.TimerHandle | None = None
@@ -132,7 +133,7 @@ class SpoolPool:
         self._flush_timer = self._sync_timer = self._help_timer = None
         self._unsynced.clear()
 
-    def forget(self, writer: SpoolWriter) -> None:
+    def forget(self, writer: Delivery) -> None:
         """For writers: this one is closed."""
         self._open.discard(writer)
 
