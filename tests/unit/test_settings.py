@@ -43,6 +43,20 @@ def test_the_file_in_the_working_directory_is_read() -> None:
     assert loaded.callbacks.allow_private == (ip_network("10.1.0.0/16"),)
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("0.25", 0.25), ("0", 0.0), ("off", None)])
+def test_how_often_spools_are_synced(text: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load().spool.sync_seconds == 1.0
+    monkeypatch.setenv("LIVEREEL_SPOOL__FSYNC_INTERVAL", text)
+    assert settings.load().spool.sync_seconds == seconds
+    written = '"off"' if text == "off" else text
+    write(f"[spool]\nfsync_interval = {written}\n")
+    monkeypatch.delenv("LIVEREEL_SPOOL__FSYNC_INTERVAL")
+    assert settings.load().spool.sync_seconds == seconds
+    monkeypatch.setenv("LIVEREEL_SPOOL__FSYNC_INTERVAL", "never")
+    with pytest.raises(BadSettings, match=r"spool\.fsync_interval"):
+        settings.load()
+
+
 @pytest.mark.parametrize(
     ("host", "address"),
     [("0.0.0.0", "127.0.0.1:1"), ("::", "[::1]:1"), ("192.0.2.1", "192.0.2.1:1"), ("2001:db8::1", "[2001:db8::1]:1")],
