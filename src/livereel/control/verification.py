@@ -33,9 +33,10 @@ from livereel.verify.pool import CannotRemake, VerifyPool
 
 log = structlog.get_logger()
 
-#: Seconds that RECORD_FILE_COMPLETE waits for the verdict once the file is stored. Short files are read by then; for
-#: long ones nobody is to wait.
+#: Seconds that RECORD_FILE_COMPLETE waits for the verdict once the file is stored. For files of more media than
+#: VERIFY_WAIT_MEDIA (seconds) it does not: they take several seconds to read, and nobody is to wait in vain.
 VERIFY_WAIT: Final = 1.0
+VERIFY_WAIT_MEDIA: Final = 900.0
 _RETRY_FIRST, _RETRY_LONGEST = 1.0, 30.0  # seconds, while the store or the catalogue is away
 
 T = TypeVar("T")
@@ -101,6 +102,8 @@ class FileVerifier:
         """The verdict if it comes within so many seconds."""
         if (job := self._jobs.get(job_id)) is None:
             return None
+        if (job.file.duration or 0.0) > VERIFY_WAIT_MEDIA:
+            seconds = 0.0
         await asyncio.wait({job.verdict}, timeout=seconds)
         return job.verdict.result() if job.verdict.done() else None
 

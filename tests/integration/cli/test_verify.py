@@ -115,50 +115,47 @@ def test_whole_recordings(data: Path) -> None:
     for file in rows(data).values():
         assert file.verification is Verification.VERIFIED and file.verified_at is not None
         assert file.sha256 is not None
-    assert report("--full", "--bucket", BUCKET, "--since", "2020-01-01")["verified"] == 3
     assert report("--bucket", "rec-b")["files"] == report("--task", "nothing")["files"] == 0
-    assert report("--since", "1h")["files"] == 0
+    assert report("--since", "1h")["files"] == report("--since", "2026-08-01T00:00:00Z")["files"] == 0
 
 
 def test_what_is_missing_changed_or_extra(data: Path) -> None:
-    verify()
     root = data / "store" / BUCKET / "rec"
-    known = rows(data)
     changed = bytearray((root / "FLV" / "cam01.flv").read_bytes())
     changed[-2000] ^= 1
     (root / "FLV" / "cam01.flv").write_bytes(changed)
     slices = sorted((root / "HLS").glob("*.ts"))
     slices[1].unlink()
     (root / "MP4" / "cam01.mp4").unlink()
-    extra = shutil.copy2(slices[0], root / "HLS" / "other.ts")
+    shutil.copy2(slices[0], root / "HLS" / "other.ts")
     (root / "HLS" / "notes.txt").write_text("of no interest")
-    found = report(code=1)
+    found = report("--full", "--since", "2020-01-01", code=1)
+    assert found["extra"] == []  # nobody looked at everything
     reasons = {
         (item["object"], reason["reason"], reason.get("object"))
         for item in found["damaged"]
         for reason in item["reasons"]
     }
-    assert ("rec/FLV/cam01.flv", "checksum", None) in reasons
+    assert ("rec/FLV/cam01.flv", "content", None) in reasons
     assert ("rec/HLS/cam01.m3u8", "missing", slices[1].name) in reasons
     assert ("rec/MP4/cam01.mp4", "missing", None) in reasons
-    assert found["extra"] == [{"bucket": BUCKET, "key": "rec/HLS/other.ts", "size": Path(extra).stat().st_size}]
     text = verify(code=1)
     assert f"{BUCKET}/rec/HLS/cam01.m3u8 ({slices[1].name}): missing: the slice is not there" in text
-    assert "rec/HLS/other.ts: extra: no recording names it" in text
+    assert next(line for line in text.splitlines() if "extra: no recording names it" in line).startswith(
+        f"{BUCKET}/rec/HLS/other.ts"
+    )
     now = rows(data)
     assert {file.verification for file in now.values()} == {Verification.DAMAGED}
-    assert now["FLV"].sha256 == known["FLV"].sha256
+    assert now["FLV"].sha256 is None  # what is known of a damaged file is not taken for what it should be
 
 
 def test_without_a_catalogue(data: Path) -> None:
     (data / "catalogue.db").unlink()
     assert "holds no catalogue" in verify(code=2)
-    assert report("--without-catalogue", "--bucket", BUCKET) == report(
-        "--without-catalogue", "--bucket", BUCKET, "--prefix", "rec"
-    )
+    assert report("--without-catalogue", "--bucket", BUCKET, "--prefix", "rec/nothing")["files"] == 0
     # Copied elsewhere under another name: each directory has a recording.json, and each file is looked at once.
     (data / "store" / BUCKET).rename(data / "store" / "rec-copy")
-    found = report("--without-catalogue", "--bucket", "rec-copy")
+    found = report("--without-catalogue", "--bucket", "rec-copy", "--prefix", "/rec/")
     assert (found["files"], found["verified"], found["extra"]) == (3, 3, [])
     (data / "store" / "rec-copy" / "rec" / "MP4" / "cam01.mp4").write_bytes(b"")
     [damaged] = report("--without-catalogue", "--bucket", "rec-copy", code=1)["damaged"]

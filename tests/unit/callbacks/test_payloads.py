@@ -17,6 +17,7 @@ from livereel.domain.messages import (
 from livereel.domain.recordings import RecordFile, SpoolPosition, Task
 from livereel.domain.states import FileState, TaskState
 from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, Template, default_prefix
+from livereel.domain.verification import Damage, DamageReason, Verification
 
 KEY = StreamKey("push.example.com", "live", "cam01")
 CONFIG = NotificationConfig(KEY.domain, "https://app.example.com/hook", "k" * 32)
@@ -127,6 +128,21 @@ def test_a_complete_file_has_every_documented_member() -> None:
     }
     assert (message.url, message.domain, message.project_id) == (CALLBACKS.url, KEY.domain, PROJECT)
     assert (message.kind, message.event, message.due_at) == ("callback", "RECORD_FILE_COMPLETE", NOW)
+
+
+def test_a_verdict_is_told_in_words() -> None:
+    plain = callback(CallbackEvent.RECORD_FILE_COMPLETE, file=FILE).body
+    verified = replace(FILE, verification=Verification.VERIFIED)
+    damages = (Damage(DamageReason.CHECKSUM, "of 1.ts", "1.ts"), Damage(DamageReason.MISSING, "2.ts is not there"))
+    damaged = replace(FILE, verification=Verification.DAMAGED, damages=(*damages, damages[0]))
+    for event in (CallbackEvent.RECORD_FILE_COMPLETE, CallbackEvent.RECORD_FILE_VERIFIED):
+        body = plain | {"event_type": event.value}
+        assert callback(event, file=verified).body == body | {"verification": "verified"}
+        assert callback(event, file=damaged).body == body | {
+            "verification": "damaged",
+            "verification_reasons": ["missing", "checksum"],
+        }
+        assert callback(event, file=replace(FILE, verification=Verification.OFF)).body == body
 
 
 def test_sizes_without_a_picture_are_numbers() -> None:

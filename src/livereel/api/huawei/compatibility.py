@@ -92,6 +92,7 @@ NOTES: dict[str, Note] = {
         (
             "One configuration per ingest domain; another is 400 `LIVE.103011018`.",
             "`RECORD_START` may be subscribed to, as in the console.",
+            "`RECORD_FILE_VERIFIED` is an event of livereel's own, and `verification` a member.",
             "`key` has 32 to 128 characters of any kind.",
             "`on_demand_callback_url` (2021) is taken and shown.",
         ),
