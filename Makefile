@@ -38,8 +38,9 @@ test: venv lint ## Lint, type-check and run the whole test suite
 unit: venv ## Run the unit tests only
 	$(BIN)/python -m pytest tests/unit $(PARALLEL) $(ARGS)
 
-nightly: venv ## Kill the server and its workers 200 times at random instants (KILL_RUNS, KILL_FIRST)
+nightly: venv ## Kill the server and its workers 200 times at random instants (KILL_RUNS, KILL_FIRST), then soak for 30 min
 	KILL_RUNS=$${KILL_RUNS:-200} KILL_FIRST=$${KILL_FIRST:-1000} $(BIN)/python -m pytest -n 0 -s tests/faults/test_kills.py $(ARGS)
+	LIVEREEL_SOAK_SECONDS=$${LIVEREEL_SOAK_SECONDS:-1800} $(BIN)/python -m pytest -n 0 -s tests/faults/test_soak.py
 
 lint: venv ## Lint, format check, types and layers
 	$(BIN)/ruff check .
