@@ -226,7 +226,8 @@ class Delivery:
         return self._tell(_settle, done)
 
     def _give_up(self, error: OSError) -> int:
-        self._files.cut_to_synced()
+        if self._closing is None:  # else nothing is going to be appended, and readers take what can still be read
+            self._files.cut_to_synced()
         self._files.close()
         return self._tell(self._fail, error)
 

@@ -169,12 +169,14 @@ class SegmentFiles:
         if first:
             # Those of a process that was killed: its last bytes are in the kernel only, if they are.
             for number in self._before or ():
-                fsync_file(segment_path(self.directory, number))
+                with contextlib.suppress(FileNotFoundError):  # trimmed by now
+                    fsync_file(segment_path(self.directory, number))
         for segment, checked in todo:
             if checked > segment.synced:
                 os.fdatasync(segment.descriptor)
         if names != self._names_synced:
-            fsync_directory(self.directory)
+            with contextlib.suppress(FileNotFoundError):  # removed: nobody wants it any more
+                fsync_directory(self.directory)
             if first:
                 sync_parent()
             self._names_synced = names

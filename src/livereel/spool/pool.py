@@ -122,7 +122,8 @@ class SpoolPool:
         closing = [asyncio.ensure_future(writer.close()) for writer in list(self._open)]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
-        for crew in (self.writing, self.syncing):
+        # A sync that fails has its spool cut by those who write.
+        for crew in (self.writing, self.syncing, self.writing):
             if not await asyncio.to_thread(crew.close, max(0.0, deadline - time.monotonic())):
                 log.error("spool_disk_hangs", directory=str(self._directory), waiting=self.backlog)
         for late in closing:

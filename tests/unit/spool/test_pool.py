@@ -1,6 +1,7 @@
 """Group commit: when spools are synced, who waits for it, what shares it, what is told of it."""
 
 import asyncio
+import errno
 import os
 import threading
 import time
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from livereel.domain.errors import SpoolError
 from livereel.domain.recordings import SpoolPosition
 from livereel.spool.directories import make_durable
+from livereel.spool.format import segment_path
 from livereel.spool.pool import SpoolPool
+from livereel.spool.recovery import remove
 from tests.unit.media import HEADERS, NOW, gop
 
 
@@ -161,6 +165,55 @@ async def test_a_second_publish_syncs_what_the_first_process_left(root: Path, sy
     assert (await writer.on_disk()).segment == 2
     assert sorted(syncs.names) == ["000001.flv", "000002.flv", "root", "task"]
     await second.close()
+
+
+async def test_a_spool_that_is_removed_or_trimmed_before_it_is_synced_has_not_failed(
+    tmp_path: Path, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, told = tmp_path / "root", list[SpoolError]()
+    first = SpoolPool(root, fsync_interval=None)
+    for task in ("removed", "trimmed"):
+        writer = first.open(task, "publish-1")
+        writer.begin(HEADERS, NOW)
+        writer.append(gop(0), NOW)
+    await first.close()
+    syncs.held |= {"000001.flv", "000002.flv"}
+    pool = SpoolPool(root)
+    removed, trimmed = pool.open("removed", "publish-2", told.append), pool.open("trimmed", "publish-2", told.append)
+    for writer in (removed, trimmed):
+        writer.begin(HEADERS, NOW)
+        writer.append(gop(0), NOW)
+        await writer.close()
+    await until(lambda: len(syncs.names) == 2)
+    remove(root, "removed")
+    segment_path(root / "trimmed", 1).unlink()
+    syncs.let_go.set()
+    await pool.close()
+    assert told == []
+    assert trimmed.synced == trimmed.position
+
+
+async def test_what_cannot_be_synced_after_the_end_is_left_to_readers(
+    root: Path, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = SpoolPool(root, fsync_interval=60)
+    writer = pool.open("task", "publish-1")
+    writer.begin(HEADERS, NOW)
+    writer.append(gop(0), NOW)
+    await writer.on_disk()
+    writer.append(gop(200), NOW)
+    syncs.held.add("000001.flv")
+    fdatasync = os.fdatasync
+
+    def fails(descriptor: int) -> None:
+        fdatasync(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    end = await writer.close()
+    syncs.let_go.set()
+    await pool.close()
+    assert segment_path(root / "task", 1).stat().st_size == end.offset
 
 
 def test_a_directory_is_made_with_all_names_on_disk(tmp_path: Path, syncs: Syncs) -> None:
