@@ -297,6 +297,9 @@ async def test_a_plan_that_ended_while_the_server_was_down(plans: Plans) -> None
     plan = await plans.plan(None, 60)
     stream = await plans.live()
     await plans.until(RECORDING)
+    async with asyncio.timeout(30):  # others see the row before the owner goes on, and stopping the planner ends that
+        while not node.owner.running():
+            await asyncio.sleep(0.01)
     await plans.planner.stop()
     await node.publishing.ended(stream, "server stops")
     await plans.until(INTERRUPTED)
