@@ -8,7 +8,7 @@ from tests.acceptance.api import ALL_FORMATS, BUCKET, DOMAIN
 from tests.acceptance.conftest import Push
 from tests.acceptance.server import LiveServer, manifest_beside, wait_until
 
-PATIENCE = 60.0  # seconds; the server looks every 15 for what the command line deletes
+PATIENCE = 60.0  # seconds; the server looks every 5 for what the command line deletes
 
 
 def record(server: LiveServer, ffmpeg_push: Push, stream: str) -> tuple[str, list[Path]]:

@@ -1,4 +1,4 @@
-"""A real server on a real file system of 64 MiB that fills and has room again, with real encoders and the SDK."""
+"""A real server on a real small file system that fills and has room again, with real encoders and the SDK."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from tests.acceptance.server import LiveServer, wait_until
 from tests.acceptance.test_callbacks import subscribe
 
 MIB = 1 << 20
-SIZE, RESERVE = 64 * MIB, 8 * MIB
+SIZE, RESERVE = 160 * MIB, 20 * MIB
 PATIENCE = 60.0  # seconds
 
 
@@ -113,7 +113,7 @@ def test_a_disk_that_fills_and_has_room_again(
     assert not any(told(receiver, stream, "RECORD_OVER") for stream in ("always", "command"))
 
     # Below the reserve: what runs is ended while it can be finished.
-    leave_free(small_disk, RESERVE // 2 - MIB)
+    leave_free(small_disk, RESERVE - 2 * MIB)
     ended = {stream: receiver.wait("RECORD_OVER", stream) for stream in ("always", "command")}
     assert {message["end_reason"] for message in ended.values()} == {"disk"}
     for stream in ended:

@@ -26,6 +26,8 @@ log = structlog.get_logger()
 LOOK_EVERY = 1.0
 #: When they can, but the reserve is still touched, one more is ended after so many seconds: finishing frees spools.
 ONE_MORE_AFTER = 10.0
+#: Seconds that a look waits for recordings to have ended. They let go of their streams at once.
+ENDING_WAIT = 0.5
 #: Real bytes kept in a file for finishing when everything else is used up, as a share of the file system at most.
 RESERVE_FILE, RESERVE_FILE_SHARE = 64 * MIB, 1 / 64
 
@@ -151,6 +153,7 @@ class DiskWatch:
         self._before: tuple[float, dict[str, int]] | None = None  # monotonic, bytes written by task
         self._rates: dict[str, float] = {}
         self._ended_at = float("-inf")
+        self._endings: set[asyncio.Task[None]] = set()
         self.state = DiskState.ROOM
         self.use: DiskUse | None = None
 
@@ -186,9 +189,10 @@ class DiskWatch:
 
     async def stop(self) -> None:
         """Look no more; what was reserved stays reserved for the next start."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+        jobs = [*self._endings, *([self._loop] if self._loop is not None else [])]
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
 
     async def look(self) -> None:
         """Measure, and do what follows from it."""
@@ -248,11 +252,19 @@ class DiskWatch:
             return
         self._ended_at = now
         log.error("recordings_ended_for_disk", recordings=len(ended), of=len(rates), free=free, reserve=reserve)
-        jobs = [self._recordings.end_for_disk(task_id) for task_id in ended]
-        for result in await asyncio.gather(*jobs, return_exceptions=True):
-            if isinstance(result, BaseException):
-                log.error("recording_not_ended", error=repr(result))
+        # Not waited for to the end: writing it down may need the very room that the next step gives.
+        jobs = [asyncio.create_task(self._end(task_id)) for task_id in ended]
+        self._endings.update(jobs)
+        for job in jobs:
+            job.add_done_callback(self._endings.discard)
+        await asyncio.wait(jobs, timeout=ENDING_WAIT)
         metrics.disk_ended.inc(len(ended))
+
+    async def _end(self, task_id: str) -> None:
+        try:
+            await self._recordings.end_for_disk(task_id)
+        except Exception as error:
+            log.error("recording_not_ended", task=task_id, error=repr(error))  # noqa: TRY400 - the reason is enough
 
     async def _keep_reserve_file(self, use: DiskUse, *, hit: bool) -> None:
         file = self._reserve_file

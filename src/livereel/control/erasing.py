@@ -27,7 +27,7 @@ from livereel.storage.port import Store, Stores
 log = structlog.get_logger()
 
 #: Seconds between looks at the catalogue, where the command line leaves what it deletes. Others wake the eraser.
-LOOK_EVERY = 15.0
+LOOK_EVERY = 5.0
 #: A store that refuses is asked again after this many seconds; doubles each time.
 RETRY_FIRST, RETRY_LONGEST = 30.0, 3600.0
 #: Failures in a row after which a bucket is left alone for the rest of a look: it is away or hangs.

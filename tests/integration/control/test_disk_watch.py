@@ -1,5 +1,6 @@
 """The watch over a disk whose size the test decides, and the reserve file on a real one."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -155,3 +156,23 @@ def test_a_reserve_of_real_bytes(tmp_path: Path) -> None:
     file.release()
     assert list(tmp_path.iterdir()) == []
     ReserveFile(tmp_path / "no" / "reserve").fill(1)  # it is a second line of defence
+
+
+async def test_an_end_that_cannot_be_written_does_not_keep_the_reserve_from_it(at: Setting) -> None:
+    """A recording lets go of its stream, and its end waits for a catalogue that waits for room."""
+    written = asyncio.Event()
+
+    async def end(task_id: str) -> None:
+        del at.recordings.written[task_id]
+        await written.wait()
+        at.recordings.ended.append(task_id)
+
+    at.recordings.end_for_disk = end  # type: ignore[method-assign]
+    await at.look(200_000, a=0)
+    await at.look(0, a=1)
+    assert not at.reserve.exists()
+    assert at.recordings.ended == []
+    written.set()
+    await asyncio.sleep(0)
+    assert at.recordings.ended == ["a"]
+    await at.watch.stop()
