@@ -150,7 +150,8 @@ class Owner:
         """A stream is live. It goes on with a task that waits for it, or a CONTINUOUS template records it."""
         self._gone[stream.key] = asyncio.Event()
         lasting = max(self._pre_roll_keep, template.pre_roll if template is not None else 0.0)
-        stream.keep(max(lasting, _kept_for(template)))
+        awaited = any(stream.key in waiting for waiting in (self._armed, self._interrupted, self._running))
+        stream.keep(max(lasting, BEGINNING_KEPT if awaited else _kept_for(template)))
         # A push that nothing records must not hold all that memory.
         self._timers.call_later(BEGINNING_KEPT, stream.keep, lasting)
         if not self._closing:
@@ -378,7 +379,7 @@ class Owner:
                     self._for_room.add(stream, template)  # unless it begins now
                     self._check_room_for_start()
                 if (task := await self._armed.begin(key)) is not None:
-                    await self._begin(task, stream, None)
+                    await self._begin(task, stream, None, task.started_at if waited else stream.publish.started_at)
                     return
                 if template is not None and template.record_type is RecordType.ON_DEMAND and not waited:
                     template = await self.decide_on_demand(stream, template)
@@ -445,14 +446,16 @@ class Owner:
             raise refused
         return task
 
-    async def _begin(self, task: Task, stream: Stream, timeout: float | None) -> Task:
+    async def _begin(self, task: Task, stream: Stream, timeout: float | None, since: float | None = None) -> Task:
         """Bring a STARTING task to RECORDING on a live stream; if that fails it fails, or waits on if it is armed.
 
-        With a `timeout` somebody waits for the answer to START: one that is refused leaves nothing armed behind.
+        It begins with the last key frame before `since`, without that before START and pre-roll, however long the
+        catalogue took since then. With a `timeout` somebody waits for the answer to START: one that is refused leaves
+        nothing armed behind.
         """
         key, answers = task.key, timeout is not None
         try:
-            running = self._attach(task, stream)
+            running = self._attach(task, stream, task.started_at - task.pre_roll if since is None else since)
         except SpoolError as error:
             await self._not_begun(task, error.detail, answers=answers)
             raise
@@ -479,7 +482,7 @@ class Owner:
     async def _resume(self, stream: Stream, interrupted: Interrupted) -> bool:
         """Go on with an interrupted task on a new push of its stream; False if its first key frame did not come."""
         task = interrupted.task
-        running = self._attach(task, stream)
+        running = self._attach(task, stream, stream.publish.started_at)
         spooled = await self._first_key_frame(running, None)
         if spooled:
             self._interrupted.remove(interrupted)
@@ -490,11 +493,12 @@ class Owner:
             await running.writer.close()
         return spooled
 
-    def _attach(self, task: Task, stream: Stream) -> Running:
-        """Let the tags of a stream go into the task's spool from its last key frame on; raises SpoolError."""
+    def _attach(self, task: Task, stream: Stream, since: float) -> Running:
+        """Let a stream go into the task's spool from its last key frame before `since` on; raises SpoolError."""
         writer = self._spools.open(task.id, stream.publish.id)
         self.drain(stream.key)
-        stream.attach(writer, self._clock.now(), task.pre_roll if task.state is TaskState.STARTING else 0.0)
+        now = self._clock.now()
+        stream.attach(writer, now, max(0.0, now - since))
         self._spools.flush()
         return Running(task, stream, writer)
 
