@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,20 @@ class Crew:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="encoders", daemon=True)
+        #: (monotonic time, seconds) by which a short sleep came back late: how long processes wait for their turn here.
+        self._late: deque[tuple[float, float]] = deque(maxlen=10_000)
         self._thread.start()
+        self._meter = self.submit(self._measure())
+
+    def lag(self, since: float) -> float:
+        """The longest that something waited for its turn since then, seconds."""
+        return max((late for at, late in list(self._late) if at >= since), default=0.0)
+
+    async def _measure(self) -> None:
+        while True:
+            due = time.monotonic() + RETRY
+            await asyncio.sleep(RETRY)
+            self._late.append((due, time.monotonic() - due))
 
     def submit(self, job: Coroutine[Any, Any, Any]) -> Any:
         """Have `job` run; a concurrent.futures.Future."""

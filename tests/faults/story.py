@@ -1,7 +1,6 @@
 """One kill and all that leads to it and follows from it: decided by a seed, carried out on a real server."""
 
 import random
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -123,6 +122,8 @@ class Story:
         self.plan = plan
         self.instance = instance
         self.media = media
+        self._crew = crew
+        self._told_at = time.monotonic()
         share = len(media.packets) // len(plan.streams)
         self.streams = [
             Stream(stream, Encoder(crew, media, lambda: instance.port, stream.name, first=number * share,
@@ -131,7 +132,11 @@ class Story:
         ]  # fmt: skip
         #: When the server died, of those deaths that this story brought about.
         self.deaths: list[float] = []
-        self._lock = threading.Lock()
+
+    @property
+    def lag(self) -> float:
+        """How long processes had to wait for their turn on this machine during the story, seconds."""
+        return self._crew.lag(self._told_at)
 
     def run(self) -> None:
         """From the first push to the moment when nothing is left to be done."""

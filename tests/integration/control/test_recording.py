@@ -1,6 +1,7 @@
 """START, STOP and what happens between them, on a real catalogue and spool."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -190,3 +191,47 @@ async def test_a_closing_node_ends_its_tasks_and_takes_no_start(node: Node) -> N
     node.clock.advance(60)
     with pytest.raises(ShuttingDown):
         await node.recording.start(PROJECT, KEY)
+
+
+async def test_nothing_of_a_push_is_lost_while_the_catalogue_takes_its_time(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.template(RecordType.CONTINUOUS)
+    added = node.owner._added
+
+    async def slowly(*arguments: Any) -> Any:
+        node.clock.advance(5)
+        node.feed(stream, KEY_FRAME, FRAME, at=5000)
+        return await added(*arguments)
+
+    monkeypatch.setattr(node.owner, "_added", slowly)
+    async with node.owner._locks.hold(KEY):  # so that the first frames are there when it is looked what records them
+        stream = await node.push()
+        stream.feed(HEADERS, node.clock.now())
+        node.feed(stream, KEY_FRAME, FRAME)
+    async with asyncio.timeout(30):
+        while not node.owner.running():
+            await asyncio.sleep(0.01)
+    [task] = node.owner.running()
+    tags = [tag for _, tag in SpoolTail(node.root / "spool", task.id, None).read(1 << 20)]
+    assert [tag.payload for tag in tags].count(KEY_FRAME) == 2
+
+
+async def test_nothing_of_a_push_that_comes_back_is_lost_while_its_end_is_written_down(node: Node) -> None:
+    await node.template(merge_window=30)
+    stream = await node.push()
+    stream.feed(HEADERS, node.clock.now())
+    node.feed(stream, KEY_FRAME)
+    task_id = await node.recording.start(PROJECT, KEY)
+    await node.publishing.ended(stream, "gone")
+    async with node.owner._locks.hold(KEY):
+        again = await node.push()
+        again.feed(HEADERS, node.clock.now())
+        for second in range(3):
+            node.feed(again, KEY_FRAME, FRAME, at=1000 * second)
+            node.clock.advance(1)
+    async with asyncio.timeout(30):
+        while not node.owner.running():
+            await asyncio.sleep(0.01)
+    tags = [tag for _, tag in SpoolTail(node.root / "spool", task_id, None).read(1 << 20)]
+    assert [tag.payload for tag in tags].count(KEY_FRAME) == 4
