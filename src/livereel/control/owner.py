@@ -58,6 +58,9 @@ log = structlog.get_logger()
 #: Seconds of a push kept until its recording begins, which may wait for the catalogue or the tenant's service: the
 #: longest that may take, and a group of pictures.
 BEGINNING_KEPT = 20.0
+#: Seconds after which a stream whose spool has failed is recorded again, if that needs no START: a disk that was full or
+#: a connection to it that broke may be back, and one failed recording a minute is not too much to hear of a dead disk.
+SPOOL_RETRY = 60.0
 #: Seconds an orderly stop waits for what was received to get into the spools: a disk that hangs must not keep the
 #: recordings on others from being finished.
 SHUTDOWN_WAIT = 5.0
@@ -391,6 +394,8 @@ class Owner:
                     await self._begin(await self._added(task), stream, None)
         except (StreamNotLive, TaskExists, BucketNotAuthorised, DiskFull) as refused:
             log.info("recording_not_begun", stream=str(key), reason=refused.detail)
+        except SpoolError:  # logged where it happened
+            self._timers.call_later(SPOOL_RETRY, self.room_again)
         except Exception:
             log.exception("recording_failed", stream=str(key))
         finally:
@@ -732,6 +737,7 @@ class Owner:
             running.task = replace(running.task, error=error)
             self._wait_for_room(running)
             await self._end(running, EndReason.SPOOL_FAILED)
+        self._timers.call_later(SPOOL_RETRY, self.room_again)
 
 
 def _goes_on(task: Task, template: Template | None) -> bool:
