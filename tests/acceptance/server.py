@@ -183,12 +183,17 @@ class LiveServer:
                 yield json.loads(line)
 
     def check_log(self) -> None:
-        """No exception that nobody expected, and no secret key."""
+        """No exception that nobody expected, no file that is not what was received, and no secret key."""
         text = self.log_text()
         assert "Traceback (most recent call last)" not in text, text[-6000:]
         caught = [event for event in self.events() if "exception" in event]
         assert not caught, json.dumps(caught[0], indent=1)[:6000]
         assert self.credentials is None or self.credentials.secret not in text
+        assert not [event for event in self.events() if event.get("event") == "file_damaged"]  # and made again
+        damaged = [event for event in self.events() if event.get("event") == "file_is_damaged"]
+        # What does not decode was sent so.
+        wrong = [event for event in damaged if {one["reason"] for one in event.get("damages", [])} - {"undecodable"}]
+        assert not wrong, json.dumps(wrong, indent=1)[:6000]
 
     # -- how it is reached
 
