@@ -30,6 +30,7 @@ from livereel.domain.clock import Clock, Timer, Timers
 from livereel.domain.errors import (
     BucketNotAuthorised,
     DiskFull,
+    LivereelError,
     NoKeyFrame,
     NothingRecording,
     ResourceExists,
@@ -58,8 +59,8 @@ log = structlog.get_logger()
 #: Seconds of a push kept until its recording begins, which may wait for the catalogue or the tenant's service: the
 #: longest that may take, and a group of pictures.
 BEGINNING_KEPT = 20.0
-#: Seconds after which a stream whose spool has failed is recorded again, if that needs no START: a disk that was full or
-#: a connection to it that broke may be back, and one failed recording a minute is not too much to hear of a dead disk.
+#: Seconds after which a stream whose spool has failed is recorded again, if that needs no START: a disk that was full
+#: may have room again, and one failed recording a minute is not too much to hear of a dead disk.
 SPOOL_RETRY = 60.0
 #: Seconds an orderly stop waits for what was received to get into the spools: a disk that hangs must not keep the
 #: recordings on others from being finished.
@@ -392,15 +393,18 @@ class Owner:
                     self._for_room.add(stream, template)  # unless it begins now
                     await self._check_room(task, stream.publish.id)
                     await self._begin(await self._added(task), stream, None)
-        except (StreamNotLive, TaskExists, BucketNotAuthorised, DiskFull) as refused:
-            log.info("recording_not_begun", stream=str(key), reason=refused.detail)
-        except SpoolError:  # logged where it happened
-            self._timers.call_later(SPOOL_RETRY, self.room_again)
+        except (StreamNotLive, TaskExists, BucketNotAuthorised, DiskFull, SpoolError) as refused:
+            self._not_taken_up(key, refused)
         except Exception:
             log.exception("recording_failed", stream=str(key))
         finally:
             self._new_pushes.discard(key)
             self.on_change()
+
+    def _not_taken_up(self, key: StreamKey, refused: LivereelError) -> None:
+        log.info("recording_not_begun", stream=str(key), reason=refused.detail)
+        if isinstance(refused, SpoolError):
+            self._timers.call_later(SPOOL_RETRY, self.room_again)
 
     def _check_room_for_start(self) -> None:
         """Raises DiskFull."""
