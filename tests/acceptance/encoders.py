@@ -70,16 +70,19 @@ def push_command(footage: Path, url: str, *options: str, speed: float = 1.0) -> 
 
 
 def gstreamer_command(url: str, seconds: float) -> list[str]:
-    """Picture and tone of GStreamer's own sources through rtmp2sink. No B-frames: flvmux 1.22 moves their times."""
+    """Picture and tone of GStreamer's own sources through rtmp2sink. No B-frames: flvmux 1.22 moves their times.
+
+    They are paced behind the muxer: where a busy machine makes live sources late, it moves times as well.
+    """
     audio_buffers = round(seconds * 44100 / 1024)
     return [
         *("gst-launch-1.0", "-e"),
-        *("flvmux", "name=mux", "streamable=true", "!", "rtmp2sink", f"location={url}"),
-        *("videotestsrc", "is-live=true", "pattern=ball", f"num-buffers={round(seconds * FRAME_RATE)}", "!"),
+        *("flvmux", "name=mux", "streamable=true", "!", "identity", "sync=true", "!", "rtmp2sink", f"location={url}"),
+        *("videotestsrc", "pattern=ball", f"num-buffers={round(seconds * FRAME_RATE)}", "!"),
         *(f"video/x-raw,width=640,height=360,framerate={FRAME_RATE}/1", "!"),
         *("x264enc", "speed-preset=veryfast", "tune=zerolatency", f"key-int-max={FRAME_RATE}", "bitrate=1000", "!"),
         *("video/x-h264,profile=main", "!", "h264parse", "!", "queue", "!", "mux."),
-        *("audiotestsrc", "is-live=true", f"num-buffers={audio_buffers}", "samplesperbuffer=1024", "!"),
+        *("audiotestsrc", f"num-buffers={audio_buffers}", "samplesperbuffer=1024", "!"),
         *("audio/x-raw,rate=44100,channels=2", "!", "audioconvert", "!"),
         *(aac_encoder() or "voaacenc", "!", "aacparse", "!", "queue", "!", "mux."),
     ]
