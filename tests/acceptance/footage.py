@@ -168,6 +168,9 @@ def _picture_digest(picture: av.VideoFrame) -> bytes:
     found = hashlib.blake2b(digest_size=16)
     for plane in picture.planes:
         data, width, step = memoryview(plane), plane.width, plane.line_size
+        if width == step:
+            found.update(data[: width * plane.height])
+            continue
         # Lines are padded in memory; the padding holds anything.
         for line in range(plane.height):
             found.update(data[line * step : line * step + width])
