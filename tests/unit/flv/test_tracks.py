@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livereel.domain.media import AudioCodec, VideoCodec
+from livereel.flv.parameters import avc_size
 from livereel.flv.tags import FlvError
 from livereel.flv.tracks import audio_track, video_track
 
@@ -116,3 +117,10 @@ def test_any_bytes_make_a_track_or_an_flv_error(body):
 def test_a_huge_header_is_not_a_way_to_burn_time():
     video_track(b"\x17\x00\x00\x00\x00" + bytes.fromhex("0142c01fffe1ffff") + bytes(10_000_000))
     video_track(b"\x90av01\x81\x00\x00\x00" + b"\x12\x00" * 100_000)
+
+
+def test_a_parameter_set_may_not_ask_for_more_numbers_than_the_standard_allows():
+    endless = b"\x67\x42\0\x1e\xd7\x00\x00\x1f\xff" + b"\xff" * 400
+    record = b"\1\x42\0\x1e\xff\xe1" + len(endless).to_bytes(2, "big") + endless
+    with pytest.raises(FlvError, match="order cycle of 1048574"):
+        avc_size(record)
