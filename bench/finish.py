@@ -133,7 +133,7 @@ def serve(directory: Path, store: Seaweed | None) -> Iterator[tuple[int, ApiClie
         "LIVEREEL_API__PORT": "0",
         "LIVEREEL_API__RATE_LIMITS": "false",
         "LIVEREEL_CALLBACKS__ALLOW_PRIVATE": "127.0.0.1",
-        "LIVEREEL_LOG__LEVEL": "warning",
+        "LIVEREEL_LOG__LEVEL": os.environ.get("LIVEREEL_LOG__LEVEL", "warning"),
         "LIVEREEL_STOP_GRACE": "0",
     }
     command = [sys.executable, "-m", "livereel", "serve"]
@@ -275,6 +275,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--local", action="store_true", help="record into a directory")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else server and store would outlive this
     told = Told()
     told.start()
     with tempfile.TemporaryDirectory(prefix="livereel-bench-") as temporary:
@@ -291,7 +292,7 @@ def main() -> int:
                 print(f"{'case':>14} {'':>4} {'n':>4} {'p50':>8} {'p95':>8} {'max':>8}")
                 bench.run("10 s", loops=2, rounds=options.rounds)
                 if options.streams:
-                    bench.run(f"{options.streams} at once", loops=15, padding=20_000, streams=options.streams)
+                    bench.run(f"{options.streams} at once", loops=7, padding=20_000, streams=options.streams)
                 if options.hours:
                     bench.run(f"{options.hours:g} h", loops=int(options.hours * 3600 / LOOP_SECONDS))
                 if options.gigabytes:

@@ -19,9 +19,11 @@ from livereel.storage.port import Part, StoredObject
 from livereel.storage.s3_requests import S3Answer, S3Refusal, S3Requests
 
 MIB: Final = 1 << 20
-# S3 wants 5 MiB at least. This much of a file is left to be sent twice at a STOP: its first part, which muxers rewrite
-# when they close, and the part that was not full yet.
+# Of files that go up in one go: a broken connection costs one part.
 PART_SIZE: Final = 8 * MIB
+# Of files that go up while they grow: the least that S3 takes, since up to two are left to be sent after a STOP: the
+# first, which muxers rewrite when they close, and the one that was not full yet.
+GROWING_PART_SIZE: Final = 5 * MIB
 PARTS_MAX: Final = 9000  # S3 allows 10 000; very large files get larger parts instead of more
 
 _UPLOAD = re.compile(r"<Upload>(.*?)</Upload>", re.DOTALL)
@@ -43,7 +45,7 @@ Verified = Callable[[str, int, str, str | None], Awaitable[StoredObject]]
 class Multipart:
     """`port.PartUploads` for one bucket."""
 
-    part_size = PART_SIZE
+    part_size = GROWING_PART_SIZE
     parts_max = PARTS_MAX
 
     def __init__(

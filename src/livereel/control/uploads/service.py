@@ -29,7 +29,7 @@ from livereel.storage.port import Store, Stores
 
 log = structlog.get_logger()
 
-#: Parts or slices of one bucket that go up at once: with parts of 8 MiB, 32 MiB of memory, and enough to fill a link of
+#: Parts or slices of one bucket that go up at once: with parts of 5 MiB, 20 MiB of memory, and enough to fill a link of
 #: 1 Gbit/s to a store that is 100 ms away.
 PARTS_AT_ONCE: Final = 4
 
