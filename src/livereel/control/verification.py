@@ -102,7 +102,7 @@ class FileVerifier:
         """The verdict if it comes within so many seconds."""
         if (job := self._jobs.get(job_id)) is None:
             return None
-        if (job.file.duration or 0.0) > VERIFY_WAIT_MEDIA:
+        if self._pool.level is VerifyLevel.OFF or (job.file.duration or 0.0) > VERIFY_WAIT_MEDIA:
             seconds = 0.0
         await asyncio.wait({job.verdict}, timeout=seconds)
         return job.verdict.result() if job.verdict.done() else None
