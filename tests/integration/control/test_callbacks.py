@@ -16,6 +16,7 @@ from livereel.domain.states import FileState, TaskState
 from livereel.domain.templates import RecordFormat, RecordType
 from livereel.recorder.events import FileFailed, TaskFailed, TaskFinished, job_id
 from tests.integration.control.conftest import FRAME, HEADERS, KEY, KEY_FRAME, PROJECT, Node
+from tests.integration.control.test_buckets import states
 from tests.integration.control.test_finishing import finished, report, row, started, stopped_task
 
 FLV = RecordFormat.FLV
@@ -267,7 +268,9 @@ async def test_a_continuous_recording_that_never_begins_fails(node: Node) -> Non
     await node.template(RecordType.CONTINUOUS)
     stream = await node.push()
     stream.feed(HEADERS, node.clock.now())
-    await asyncio.sleep(0.2)  # it waits for its first key frame
+    async with asyncio.timeout(30):
+        while not await states(node):  # it waits for its first key frame
+            await asyncio.sleep(0.02)
     await node.publishing.ended(stream, "gone")
     async with asyncio.timeout(30):
         while not await events(node):
