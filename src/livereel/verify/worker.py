@@ -80,6 +80,8 @@ def _answer(line: bytes, voice: _Voice) -> dict[str, Any]:
         return {"made": to_json(remake(request, voice))}
     except CannotRemake as error:
         return {"cannot": str(error)}
+    except Exception as error:  # a full disk, a spool that another version wrote
+        return {"cannot": f"{type(error).__name__}: {error}"}
 
 
 if __name__ == "__main__":
