@@ -41,6 +41,8 @@ class Passage:
 
     def __init__(self, inside: socket.socket, outside: socket.socket) -> None:
         self._inside, self._outside = inside, outside
+        # What has been passed on is with the other side: none of it waits here for an acknowledgement, to go with RST.
+        outside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lock = threading.Lock()
         self._open = threading.Event()  # cleared: nothing passes, either way
         self._open.set()
