@@ -65,4 +65,4 @@ def with_first(slices: int, text: str) -> str:
     if slices >= len(names):
         return text
     end = names[slices - 1] + 1 if slices else next(n for n, line in enumerate(lines) if "PROGRAM-DATE-TIME" in line)
-    return "".join(lines[:end])
+    return "".join(lines[:end]).replace("#EXT-X-PLAYLIST-TYPE:VOD\n", "#EXT-X-PLAYLIST-TYPE:EVENT\n", 1)
