@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livereel.api.auth.body import BODY_MAX, DISCARD_MAX, Body, Disconnected, replaying
+from livereel.api.auth.body import BODY_MAX, DISCARD_MAX, Body, Budget, Disconnected, replaying
 from livereel.api.auth.replay import REPEAT_SECONDS, Answer, Replays
 from livereel.api.huawei.errors import BodyTooLarge
 from livereel.api.huawei.requests import RuleBody, parse_time
 from livereel.api.ranges import Span, Unsatisfiable, etag, http_date, names_etag, parse_range, range_applies
 from livereel.api.request_id import RequestId
 from livereel.catalogue.port import SeenRequest
+from livereel.domain.errors import RateLimited
 from livereel.domain.templates import RecordFormat
 from livereel.storage.port import StoredObject
 
@@ -117,21 +118,25 @@ def scope(announced: int | None = None) -> dict[str, Any]:
     return {"headers": [] if announced is None else [(b"content-length", str(announced).encode())]}
 
 
+def body(scope: dict[str, Any], receive: Any, budget: Budget | None = None) -> Body:
+    return Body(scope, receive, budget or Budget())
+
+
 async def test_bodies() -> None:
-    assert await Body(scope(), messages(b"a", b"b")).read() == b"ab"
-    assert await Body(scope(2), messages(b"a", b"b")).read() == b"ab"
+    assert await body(scope(), messages(b"a", b"b")).read() == b"ab"
+    assert await body(scope(2), messages(b"a", b"b")).read() == b"ab"
     with pytest.raises(Disconnected):
-        await Body(scope(), messages(b"a", disconnect=True)).read()
-    assert len(await Body(scope(), messages(b" " * BODY_MAX)).read()) == BODY_MAX
+        await body(scope(), messages(b"a", disconnect=True)).read()
+    assert len(await body(scope(), messages(b" " * BODY_MAX)).read()) == BODY_MAX
 
 
 async def test_bodies_over_the_limit() -> None:
     with pytest.raises(BodyTooLarge):
-        await Body(scope(BODY_MAX + 1), messages()).read()  # nothing is read
+        await body(scope(BODY_MAX + 1), messages()).read()  # nothing is read
     with pytest.raises(BodyTooLarge):
-        await Body(scope(), messages(*[b" " * 1_000_000] * 13)).read()
+        await body(scope(), messages(*[b" " * 1_000_000] * 13)).read()
     with pytest.raises(BodyTooLarge):
-        await Body(scope(), messages(b" " * BODY_MAX, b" ")).read()
+        await body(scope(), messages(b" " * BODY_MAX, b" ")).read()
 
 
 async def test_refused_bodies_are_taken_within_reason() -> None:
@@ -141,13 +146,24 @@ async def test_refused_bodies_are_taken_within_reason() -> None:
         left.append(1)
         return {"type": "http.request", "body": b" " * 1_000_000, "more_body": len(left) < 20}
 
-    await Body(scope(20_000_000), receive).discard()
+    await body(scope(20_000_000), receive).discard()
     assert len(left) == 20
-    await Body(scope(DISCARD_MAX + 1), receive).discard()
+    await body(scope(DISCARD_MAX + 1), receive).discard()
     assert len(left) == 20
-    done = Body(scope(1), messages(b"a"))
+    done = body(scope(1), messages(b"a"))
     await done.read()
     await done.discard()  # asks for nothing more
+
+
+async def test_bodies_under_way_share_a_budget() -> None:
+    budget = Budget(5)
+    first = body(scope(), messages(b"abc"), budget)
+    assert await first.read() == b"abc"
+    with pytest.raises(RateLimited):
+        await body(scope(), messages(b"de", b"f"), budget).read()
+    first.close()
+    first.close()
+    assert await body(scope(), messages(b"ghi"), budget).read() == b"ghi"
 
 
 async def test_a_body_is_given_once_more() -> None:
