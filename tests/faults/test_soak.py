@@ -8,6 +8,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
@@ -53,6 +54,8 @@ class Player:
     def __init__(self, server: Instance, crew: Crew, media: Media, number: int) -> None:
         self.name = f"cam{number:02}"
         self.joined = 0
+        #: Encoders that were told to go.
+        self.leaving: list[Future[None]] = []
         self._server, self._crew, self._media = server, crew, media
         self._chance = random.Random(SEED * 100 + number)
         self._encoder: Encoder | None = None
@@ -77,6 +80,7 @@ class Player:
         encoder, self._encoder = self._encoder, None
         if encoder is None:
             return
+        self.leaving.append(encoder._job)
         if polite:
             self._crew.submit(encoder._leave())
         else:
@@ -126,6 +130,13 @@ def server(tmp_path: Path) -> Iterator[Instance]:
         receiver.close()
 
 
+def unfinished(server: Instance) -> int:
+    """Recordings and files that are not in their final state. Messages may wait for the receiver of this process."""
+    [tasks] = server.query("SELECT count(*) AS n FROM tasks WHERE state NOT IN ('completed', 'failed')")
+    [files] = server.query("SELECT count(*) AS n FROM files WHERE state NOT IN ('stored', 'failed')")
+    return int(tasks["n"] + files["n"])
+
+
 @pytest.mark.timeout(SECONDS + DRAIN + 120)
 def test_soak(server: Instance, crew: Crew, numbered: Media) -> None:
     players = [Player(server, crew, numbered, number) for number in range(STREAMS)]
@@ -142,8 +153,8 @@ def test_soak(server: Instance, crew: Crew, numbered: Media) -> None:
         time.sleep(0.05)
     for player in players:
         player.leave(polite=True)
-    names = [player.name for player in players]
-    wait_until(lambda: not server.unfinished(names), DRAIN, f"{server.unfinished(names)[:3]} to be finished")
+    assert not wait([job for player in players for job in player.leaving], DRAIN).not_done
+    wait_until(lambda: not unfinished(server), DRAIN, f"{unfinished(server)} to be finished")
 
     warm = [each for each in samples if each.at > begun + WARM_UP * SECONDS]
     watched = warm[-1].at - warm[0].at
@@ -159,16 +170,21 @@ def test_soak(server: Instance, crew: Crew, numbered: Media) -> None:
     tasks = server.query("SELECT * FROM tasks")
     files = server.query("SELECT * FROM files")
     print(f"{len(tasks)} recordings, {len(files)} files, {sum(player.joined for player in players)} pushes")
-    assert {task["stream"] for task in tasks} == set(names)
-    assert {task["state"] for task in tasks} == {"completed"}, [t for t in tasks if t["state"] != "completed"][:3]
+    assert {task["stream"] for task in tasks} == {player.name for player in players}
+    # An encoder that was gone before it had sent a picture, which a slow machine makes of some.
+    failed = [task for task in tasks if task["state"] != "completed"]
+    assert {(task["state"], task["error"]) for task in failed} <= {("failed", "no key frame arrived")}
+    assert len(failed) < len(tasks) / 4, f"{len(failed)} of {len(tasks)} pushes came to nothing"
     assert {file["state"] for file in files} == {"stored"}
     assert {file["verification"] for file in files} == {"verified"}, [
         file for file in files if file["verification"] != "verified"
     ][:3]
-    by_task = {task["id"]: {file["format"] for file in files if file["task_id"] == task["id"]} for task in tasks}
-    assert all(formats == {"HLS", "FLV", "MP4"} for formats in by_task.values())
+    formats = {task["id"]: set[str]() for task in tasks if task["state"] == "completed"}
+    for file in files:
+        formats[file["task_id"]].add(file["format"])
+    assert all(found == {"HLS", "FLV", "MP4"} for found in formats.values())
     # The server says so of all; whether it is true is looked at in some.
     for file in random.Random(SEED).sample(files, 10):
         assert numbers_in(server.path(file), numbered), file["object_key"]
-    assert not list((server.data_dir / "spool").glob("*/"))
+    wait_until(lambda: not list((server.data_dir / "spool").glob("*/")), DRAIN, "the spools to be gone")
     server.check_logs()
