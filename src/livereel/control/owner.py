@@ -9,7 +9,8 @@ only waits is in `armed` and `interruptions`.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -119,6 +120,8 @@ class Owner:
         self._interrupted = Interruptions(recorder, clock, self._timers, self._window_passed)
         #: Waits without a limit for the first key frame of a push; STOP of a COMMAND recording sets the event.
         self._awaited: dict[StreamKey, tuple[asyncio.Event, RecordType]] = {}
+        #: STOPs under way: a wait that begins while one of them queues for the stream ends at once.
+        self._stops: Counter[StreamKey] = Counter()
         #: Pushes of which it is not clear yet what records them.
         self._new_pushes: set[StreamKey] = set()
         #: By plan id: a planned recording is being begun; setting the event ends the wait for its first key frame.
@@ -147,7 +150,8 @@ class Owner:
                 raise ShuttingDown("the server is stopping; send START again when it is back")
             task = await self._start(command.project_id, command.key, command.template, command.options)
         else:
-            task = await self._stop(command.key)
+            with self._stop_under_way(command.key):
+                task = await self._stop(command.key)
         return Answer(task.id)
 
     def publish_began(self, stream: Stream, template: Template | None) -> None:
@@ -521,6 +525,8 @@ class Owner:
         writer.on_failure = lambda _error: refused.set()
         if timeout is None:
             self._awaited[key] = (stopped, running.task.record_type)
+            if self._stops[key] and running.task.record_type is RecordType.COMMAND:
+                stopped.set()
         try:
             gone = self._gone.get(key)
             if gone is None:
@@ -584,6 +590,14 @@ class Owner:
                 await change.tell(CallbackEvent.RECORD_FAILED, failed, error=error)
         metrics.tasks.labels(TaskState.FAILED).inc()
         log.warning("task_not_begun", stream=str(task.key), task=task.id, error=error)
+
+    @contextlib.contextmanager
+    def _stop_under_way(self, key: StreamKey) -> Iterator[None]:
+        self._stops[key] += 1
+        try:
+            yield
+        finally:
+            self._stops -= Counter([key])
 
     async def _stop(self, key: StreamKey) -> Task:
         if (awaited := self._awaited.get(key)) is not None:

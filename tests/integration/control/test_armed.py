@@ -96,6 +96,19 @@ async def test_stop_while_an_armed_stream_sends_no_key_frame(node: Node) -> None
     assert (await row(node, task_id)).state is TaskState.COMPLETED
 
 
+async def test_stop_just_before_an_armed_stream_is_waited_for(node: Node) -> None:
+    await node.template()
+    task_id = await node.recording.start(PROJECT, KEY, ARMED)
+    async with node.owner._locks.hold(KEY):  # as if the catalogue were slow: who begins is first in the queue
+        await node.push()
+        await asyncio.sleep(0.1)
+        stopping = asyncio.create_task(node.recording.stop(PROJECT, KEY))
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(30):
+        assert await stopping == task_id
+    assert (await row(node, task_id)).state is TaskState.COMPLETED
+
+
 async def test_the_limit_ends_it_waiting_or_recording(node: Node) -> None:
     await node.template()
     waiting = await node.recording.start(PROJECT, KEY, StartOptions(armed=True, limit=0.2))
