@@ -2,7 +2,7 @@
 
     python -m bench.control [--streams 500] [--rate 50] [--seconds 20] [--files 100000]
 
-A real `livereel serve` takes pushes of 720p30 H.264 and AAC with small pictures (the bit rate is printed). Half the
+A real `livereel serve` takes pushes of 180p30 H.264 and AAC (the bit rate is printed). Half the
 commands are START, half are STOP of what was started two seconds before; each is signed and sent on a connection of its
 own. START is answered when the key frame is on disk. Aims: p99 below 100 ms, a listing below 50 ms.
 """
@@ -28,10 +28,11 @@ from bench import contents
 from bench.ingest.load import Missing, build_pusher, write_script
 from livereel.catalogue.engine import open_catalogue
 from livereel.testing.api_client import ApiClient
+from livereel.testing.source import generate_tags
 
 DOMAIN = "publish.livereel.internal"
 RECORDED_SECONDS = 2.0
-SCALE = 0.1
+VIDEO_BITRATE = 250_000
 LISTINGS = 50
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -91,7 +92,10 @@ def commands(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="livereel-bench-") as temporary:
         work = Path(temporary)
         ramp = max(2.0, options.streams / 50)
-        script = write_script(work / "script", options.seconds + ramp + 15, 4096, SCALE)
+        seconds = options.seconds + ramp + 15
+        # Real media, since recordings are read again.
+        media = generate_tags(seconds, bitrate=VIDEO_BITRATE)
+        script = write_script(work / "script", media, seconds, 4096)
         pusher = build_pusher(work)
         with serve(work / "data") as served:
             push = [str(pusher), str(script.path), "127.0.0.1", str(served.rtmp_port)]

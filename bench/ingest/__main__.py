@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.ingest.load import Missing, Script, build_pusher, write_script
+from bench.ingest.load import Missing, Script, build_pusher, noise, write_script
 from bench.ingest.servers import Running, count_tags, livereel, nginx
 
 SETTLE_SECONDS = 1.0
@@ -118,7 +118,7 @@ def main() -> int:
         work = Path(temporary)
         try:
             pusher = build_pusher(work)
-            script = write_script(work / "script", options.seconds, options.chunk)
+            script = write_script(work / "script", noise(options.seconds), options.seconds, options.chunk)
             print(f"{script.megabits:.2f} Mbit/s a stream, {options.seconds:.0f} s, chunk size {options.chunk}")
             for streams in (int(number) for number in options.streams.split(",")):
                 results: dict[str, list[Result]] = {name: [] for name in servers}

@@ -41,15 +41,11 @@ class Script:
         return self.bytes * 8 / self.seconds / 1e6
 
 
-def write_script(path: Path, seconds: float, chunk_size: int, scale: float = 1.0) -> Script:
-    """Prepare a stream of `seconds` (720p30 H.264 and AAC by its sizes and times; the pictures are noise).
-
-    `scale` makes its pictures smaller.
-    """
+def write_script(path: Path, tags: list[Tag], seconds: float, chunk_size: int) -> Script:
+    """Prepare a stream of `seconds` that sends `tags`."""
     publisher = PublisherBytes(APP, PLACEHOLDER, tc_url=f"rtmp://127.0.0.1/{APP}", chunk_size=chunk_size)
     opening = publisher.opening()
     offsets = [match.end() - 5 for match in re.finditer(PLACEHOLDER.encode(), opening)]
-    tags = _tags(seconds, scale)
     messages = [(tag.timestamp, publisher.media([tag])) for tag in tags]
     messages.append((int(seconds * 1000), publisher.closing()))
     with path.open("wb") as file:
@@ -79,8 +75,9 @@ def build_pusher(directory: Path) -> Path:
     return target
 
 
-def _tags(seconds: float, scale: float) -> list[Tag]:
-    noise = random.Random(1).randbytes(KEY_FRAME_BYTES)
+def noise(seconds: float) -> list[Tag]:
+    """720p30 H.264 and AAC by sizes and times; nobody can decode it. For servers that look at headers only."""
+    stuff = random.Random(1).randbytes(KEY_FRAME_BYTES)
     metadata = {
         "width": 1280.0,
         "height": 720.0,
@@ -96,10 +93,10 @@ def _tags(seconds: float, scale: float) -> list[Tag]:
     frames: list[Tag] = []
     for index in range(int(seconds * FRAME_RATE)):
         key = index % (FRAME_RATE * GOP_SECONDS) == 0
-        size = int((KEY_FRAME_BYTES if key else FRAME_BYTES) * scale)
+        size = KEY_FRAME_BYTES if key else FRAME_BYTES
         head = b"\x17\x01\0\0\0" if key else b"\x27\x01\0\0\0"
-        frames.append(Tag(TAG_VIDEO, index * 1000 // FRAME_RATE, head + noise[: size - 5]))
-    sound = b"\xaf\x01" + noise[: AUDIO_BYTES - 2]
+        frames.append(Tag(TAG_VIDEO, index * 1000 // FRAME_RATE, head + stuff[: size - 5]))
+    sound = b"\xaf\x01" + stuff[: AUDIO_BYTES - 2]
     frames += [Tag(TAG_AUDIO, int(index * 1000 / AUDIO_RATE), sound) for index in range(int(seconds * AUDIO_RATE))]
     frames.sort(key=lambda tag: tag.timestamp)
     return headers + frames

@@ -3,7 +3,7 @@
 Most statements here find a few rows by key, in less time than it takes to hand them to a thread and to get back in
 the queue of the loop, and whoever holds the one connection that writes keeps all others waiting meanwhile. So
 statements run where they are asked for. What may take longer runs in a thread: commits, which wait for the disk,
-deletions, statements for many rows, reads that turn out to look at much, and whatever another process has locked.
+statements for many rows, reads that turn out to look at much, and whatever another process has locked.
 
 Units of work that come while another one is under way share its commit. Each is a savepoint of its own, so that an
 exception undoes that unit alone, and each ends when all of them are on disk.
@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, CursorResult, Dialect, Executable, NullPool, create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.sql.dml import Delete
 from sqlalchemy.sql.selectable import Select
 
 from livereel.catalogue import port
+from livereel.catalogue.repositories.base import MANY
 from livereel.catalogue.unit_of_work import SqlUnitOfWork
 
 T = TypeVar("T")
@@ -249,7 +249,7 @@ class _Connection:
         self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
         """Run a statement and fetch its rows."""
-        if isinstance(statement, Delete) or rows is not None:
+        if rows is not None or statement.get_execution_options().get(MANY):
             return await self.in_thread(lambda: self._sql.execute(statement, rows))
         return await self.do(lambda: self._sql.execute(statement), limited=isinstance(statement, Select))
 

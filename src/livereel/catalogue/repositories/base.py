@@ -22,6 +22,9 @@ from sqlalchemy.exc import IntegrityError
 
 from livereel.domain.errors import ResourceExists, ResourceNotFound
 
+#: Execution option of a statement that may change any number of rows and so may take long.
+MANY = "livereel_many"
+
 
 class Session(Protocol):
     """What repositories need of a connection: SQLAlchemy's asynchronous one, or that of `catalogue.sqlite`."""
@@ -93,6 +96,10 @@ class Repository:
 
     async def _delete(self, table: Table, rows: ColumnElement[bool]) -> bool:
         return (await self._execute(delete(table).where(rows))).rowcount > 0
+
+    async def _delete_many(self, table: Table, rows: ColumnElement[bool]) -> int:
+        """How many rows went; nobody knows before how many it will be."""
+        return (await self._execute(delete(table).where(rows).execution_options(**{MANY: True}))).rowcount
 
     async def _one(self, statement: Select[Any]) -> RowMapping | None:
         row: RowMapping | None = (await self._execute(statement)).mappings().first()

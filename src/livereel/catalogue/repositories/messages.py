@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, func, literal_column, select
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
@@ -108,7 +108,7 @@ class SqlOutbox(Repository):
     async def delete_settled(self, before: float, *, limit: int) -> int:
         c = tables.outbox.c
         old = select(c.id).where(c.state != _PENDING, c.created_at < before).order_by(c.id).limit(limit)
-        return (await self._execute(delete(tables.outbox).where(c.id.in_(old)))).rowcount
+        return await self._delete_many(tables.outbox, c.id.in_(old))
 
     async def update(self, message: OutboxMessage) -> None:
         row = tables.outbox.c.id == message.id

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, select
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
@@ -37,7 +37,7 @@ class SqlPlanTasks(Repository):
     async def delete_over(self, before: float, *, limit: int) -> int:
         c = tables.plan_tasks.c
         over = select(c.id).where(c.end_at < before, c.stop_at.is_not(None)).limit(limit)
-        return (await self._execute(delete(tables.plan_tasks).where(c.id.in_(over)))).rowcount
+        return await self._delete_many(tables.plan_tasks, c.id.in_(over))
 
     async def open(self) -> list[PlanTask]:
         return await self._open()

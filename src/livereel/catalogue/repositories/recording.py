@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, case, exists, func, select, update
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page, StoredSize
@@ -225,7 +225,7 @@ class SqlSlices(Repository):
         return [Slice(**row) for row in rows]
 
     async def delete_of(self, job_ids: Sequence[str]) -> None:
-        await self._execute(delete(tables.slices).where(tables.slices.c.job_id.in_(job_ids)))
+        await self._delete_many(tables.slices, tables.slices.c.job_id.in_(job_ids))
 
     async def files_ended(self, before: float, *, limit: int) -> list[str]:
         c = tables.files.c

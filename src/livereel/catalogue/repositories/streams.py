@@ -39,7 +39,7 @@ class SqlStreamBlocks(Repository):
         return await self._delete(tables.stream_blocks, _this_block(key))
 
     async def delete_expired(self, now: float) -> None:
-        await self._delete(tables.stream_blocks, tables.stream_blocks.c.resume_at <= now)
+        await self._delete_many(tables.stream_blocks, tables.stream_blocks.c.resume_at <= now)
 
     async def list(
         self,

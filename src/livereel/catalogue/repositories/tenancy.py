@@ -102,7 +102,7 @@ class SqlTokens(Repository):
         await self._delete(tables.tokens, tables.tokens.c.user_id == user_id)
 
     async def delete_expired(self, now: float) -> None:
-        await self._delete(tables.tokens, tables.tokens.c.expires_at <= now)
+        await self._delete_many(tables.tokens, tables.tokens.c.expires_at <= now)
 
 
 class SqlPolicies(Repository):
@@ -134,4 +134,4 @@ class SqlSeenRequests(Repository):
         await self._insert(tables.seen_requests, seen._asdict(), "a request with this signature was answered already")
 
     async def delete_expired(self, now: float) -> None:
-        await self._delete(tables.seen_requests, tables.seen_requests.c.expires_at <= now)
+        await self._delete_many(tables.seen_requests, tables.seen_requests.c.expires_at <= now)
