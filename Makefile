@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 MINUTES ?= 10
 # Extra arguments for pytest, e.g. make test ARGS="-k recorder -x"; ARGS="-n 0" runs all in one process
 ARGS ?=
-# Test processes. Files are not split, since tests of a file share servers; they start in the order of their names,
-# which puts the many short unit tests last, so that all processes end at about the same time.
-JOBS ?= auto
+# Test processes: two for each core, since tests wait for real time more than they compute. Files are not split, since
+# tests of a file share servers; they start in the order of their names, which puts the many short unit tests last, so
+# that all processes end at about the same time.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, 2 * (os.cpu_count() or 1)))')
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help venv demo serve test unit nightly lint format lock fuzz bench clean

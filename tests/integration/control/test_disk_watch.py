@@ -139,7 +139,7 @@ async def test_the_reserve_is_for_finishing_not_for_what_runs(at: Setting) -> No
 
 def test_the_fullest_of_several_file_systems(tmp_path: Path) -> None:
     use = look_at([tmp_path, tmp_path / "not" / "made"])
-    assert use == look_at([tmp_path])
+    assert use.total == look_at([tmp_path]).total  # others write to the same disk meanwhile
     assert 0 < use.free < use.total
     assert 0 < use.share < 1
 
