@@ -264,6 +264,11 @@ class Finishing:
                 except Exception:  # the catalogue is away; the file is stored, and that must be told
                     log.exception("stored_file_not_told", task=task.id, job=event.job_id)
                     await asyncio.sleep(_TELL_AGAIN)
+        except BaseException as error:
+            if isinstance(error, Exception):
+                log.exception("file_not_stored", task=task.id, job=event.job_id)
+            self._verifier.give_up(event.job_id)  # it would wait for a file that nobody stores any more
+            raise
         finally:
             del self._completions[event.job_id]
 

@@ -120,6 +120,11 @@ class FileVerifier:
             job.file, job.told = file, told
             job.stored.set()
 
+    def give_up(self, job_id: str) -> None:
+        """The file will not be stored in this run."""
+        if (job := self._jobs.get(job_id)) is not None and job.work is not None:
+            job.work.cancel()
+
     def first_segment(self, task_id: str) -> int | None:
         """The first spool segment that a file of the task may have to be made again from; None if there is none."""
         return min((job.file.start.segment for job in self._jobs.values() if job.task.id == task_id), default=None)
