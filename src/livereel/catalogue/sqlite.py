@@ -33,7 +33,7 @@ BUSY_TIMEOUT = 15.0
 READERS = 4
 # Steps of SQLite's machine after which a read goes to the thread: about a millisecond.
 READ_STEPS = 20_000
-# Statements after which others on the loop have their turn: with SQLAlchemy's share 2 to 3 ms.
+# Statements of a unit of work after which others on the loop have their turn: with SQLAlchemy's share 2 to 3 ms.
 STATEMENTS_IN_A_ROW = 16
 
 PRAGMAS = (
@@ -72,6 +72,7 @@ class SqliteCatalogue:
             with _errors_translated():
                 reader = self._idle_readers.pop() if self._idle_readers else await self._connect(writes=False)
                 try:
+                    reader.in_a_row = 0
                     reader.raw.execute("BEGIN")
                     yield SqlUnitOfWork(reader, writing=False)
                 finally:
@@ -126,6 +127,7 @@ class SqliteCatalogue:
         if self._writer is None:
             self._writer = await self._connect(writes=True)
         writer = self._writer
+        writer.in_a_row = 0
         if self._batch is None:
             await writer.do(lambda: writer.raw.execute("BEGIN IMMEDIATE"))
             writer.begun()
@@ -223,7 +225,8 @@ class _Connection:
         #: In autocommit mode and never told to commit: transactions are ours.
         self._sql = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._threads = threads
-        self._in_a_row = 0
+        #: Statements since others on the loop had their turn.
+        self.in_a_row = 0
         self._limited = False
         self.raw.set_progress_handler(lambda: int(self._limited), READ_STEPS)
         self._changes_before = 0
@@ -261,9 +264,9 @@ class _Connection:
 
     async def do(self, run: Callable[[], T], *, limited: bool = False) -> T:
         """`run`, here, or in a thread should it take long (only if `limited`) or have to wait for another process."""
-        self._in_a_row += 1
-        if self._in_a_row > STATEMENTS_IN_A_ROW:
-            self._in_a_row = 0
+        self.in_a_row += 1
+        if self.in_a_row > STATEMENTS_IN_A_ROW:
+            self.in_a_row = 0
             await asyncio.sleep(0)
         self._limited = limited
         try:
@@ -277,7 +280,7 @@ class _Connection:
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """`call`, in a thread. A cancellation takes effect after it: nothing is left under way."""
-        self._in_a_row = 0
+        self.in_a_row = 0
         return await _settled(asyncio.get_running_loop().run_in_executor(self._threads, call))
 
     def close(self) -> None:

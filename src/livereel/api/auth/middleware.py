@@ -100,10 +100,11 @@ class Authentication:
             return await self._answer(scope, replaying(body, receive), principal, operation, project_id)
 
         if signature is not None and request.method in MUTATIONS:
-            given = await self._replays.once(scope, signature.text, signature.expires_at, answer)
+            await self._replays.once(
+                scope, signature.text, signature.expires_at, answer, lambda given: given.send(send)
+            )
         else:
-            given = await answer()
-        await given.send(send)
+            await (await answer()).send(send)
 
     async def _authenticate(self, request: SignedRequest, client: str) -> tuple[Principal, _Signature | None]:
         authorization = request.header("authorization")
