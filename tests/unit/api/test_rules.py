@@ -227,31 +227,23 @@ def clock() -> Any:
     return state
 
 
-async def once(replays: Replays, signature: str, expires_at: float, made: Any) -> Answer:
-    """What the client is given."""
-    given: list[Answer] = []
-
-    async def give(answer: Answer) -> None:
-        given.append(answer)
-
-    await replays.once({"path": "/"}, signature, expires_at, made, give)
-    return given[0]
+SCOPE: dict[str, Any] = {"path": "/"}
 
 
 async def test_the_first_answer_again(clock: Any) -> None:
     seen, made = Seen(), Made(201, 200)
     replays = Replays(seen, clock)  # type: ignore[arg-type]
-    first = await once(replays, "s", 1900, made)
-    assert await once(replays, "s", 1900, made) == first
-    assert await once(Replays(seen, clock), "s", 1900, made) == first  # type: ignore[arg-type]
+    first = await replays.once(SCOPE, "s", 1900, made)
+    assert await replays.once(SCOPE, "s", 1900, made) == first
+    assert await Replays(seen, clock).once(SCOPE, "s", 1900, made) == first  # type: ignore[arg-type]
     assert made.count == 1
-    assert (await once(replays, "t", 1900, made)).status == 200
+    assert (await replays.once(SCOPE, "t", 1900, made)).status == 200
 
 
 async def test_copies_wait_for_the_first(clock: Any) -> None:
     made = Made(201)
     replays = Replays(Seen(), clock)  # type: ignore[arg-type]
-    answers = await asyncio.gather(*(once(replays, "s", 1900, made) for _ in range(4)))
+    answers = await asyncio.gather(*(replays.once(SCOPE, "s", 1900, made) for _ in range(4)))
     assert {answer.status for answer in answers} == {201}
     assert made.count == 1
 
@@ -259,74 +251,45 @@ async def test_copies_wait_for_the_first(clock: Any) -> None:
 async def test_refusals_may_be_repeated_for_a_second(clock: Any) -> None:
     seen, made = Seen(), Made(400, 404, 204, 200)
     replays = Replays(seen, clock)  # type: ignore[arg-type]
-    assert [(await once(replays, "s", 1900, made)).status for _ in range(4)] == [400, 404, 204, 204]
+    assert [(await replays.once(SCOPE, "s", 1900, made)).status for _ in range(4)] == [400, 404, 204, 204]
     clock.time += REPEAT_SECONDS
-    assert (await once(replays, "s", 1900, made)).status == 204
+    assert (await replays.once(SCOPE, "s", 1900, made)).status == 204
     assert made.count == 3
 
 
 async def test_a_refusal_is_final_after_a_second(clock: Any) -> None:
     made = Made(400, 200)
     replays = Replays(Seen(), clock)  # type: ignore[arg-type]
-    await once(replays, "s", 1900, made)
+    await replays.once(SCOPE, "s", 1900, made)
     clock.time += REPEAT_SECONDS
-    assert (await once(replays, "s", 1900, made)).status == 400
-    assert made.count == 1
-
-
-async def test_what_was_done_is_answered_before_it_is_noted(clock: Any) -> None:
-    seen, made = Seen(), Made(201)
-    replays = Replays(seen, clock)  # type: ignore[arg-type]
-    noted: list[dict[str, SeenRequest]] = []
-
-    async def give(_answer: Answer) -> None:
-        noted.append(dict(seen.rows))
-        copy = asyncio.create_task(once(replays, "s", 1900, made))
-        assert (await copy).status == 201  # it arrives meanwhile
-
-    await replays.once({"path": "/"}, "s", 1900, made, give)
-    assert noted == [{}]
-    assert set(seen.rows) == {"s"}
-    assert made.count == 1
-
-
-async def test_a_client_that_went_away_is_answered_all_the_same_when_it_returns(clock: Any) -> None:
-    seen, made = Seen(), Made(201)
-    replays = Replays(seen, clock)  # type: ignore[arg-type]
-
-    async def lose(_answer: Answer) -> None:
-        raise ConnectionResetError
-
-    with pytest.raises(ConnectionResetError):
-        await replays.once({"path": "/"}, "s", 1900, made, lose)
-    assert (await once(replays, "s", 1900, made)).status == 201
+    assert (await replays.once(SCOPE, "s", 1900, made)).status == 400
     assert made.count == 1
 
 
 async def test_busy_answers_are_not_kept(clock: Any) -> None:
     made = Made(503, 429, 200)
     replays = Replays(Seen(), clock)  # type: ignore[arg-type]
-    assert [(await once(replays, "s", 1900, made)).status for _ in range(3)] == [503, 429, 200]
+    assert [(await replays.once(SCOPE, "s", 1900, made)).status for _ in range(3)] == [503, 429, 200]
 
 
 async def test_server_faults_are_kept(clock: Any) -> None:
     made = Made(500, 200)
     replays = Replays(Seen(), clock)  # type: ignore[arg-type]
-    assert [(await once(replays, "s", 1900, made)).status for _ in range(2)] == [500, 500]
+    assert [(await replays.once(SCOPE, "s", 1900, made)).status for _ in range(2)] == [500, 500]
 
 
 async def test_an_answer_is_given_even_if_it_cannot_be_kept(clock: Any) -> None:
     seen = Seen()
     seen.broken = True
-    assert (await once(Replays(seen, clock), "s", 1900, Made(200))).status == 200  # type: ignore[arg-type]
+    assert (await Replays(seen, clock).once(SCOPE, "s", 1900, Made(200))).status == 200  # type: ignore[arg-type]
 
 
 async def test_expired_answers_are_deleted(clock: Any) -> None:
     seen = Seen()
     replays = Replays(seen, clock)  # type: ignore[arg-type]
-    await once(replays, "s", 1900, Made(200))
+    await replays.once(SCOPE, "s", 1900, Made(200))
     clock.time = 2000
-    await once(replays, "t", 2900, Made(200))
+    await replays.once(SCOPE, "t", 2900, Made(200))
     assert seen.cleaned == [1000.0, 2000]
     assert set(seen.rows) == {"t"}
 
@@ -340,12 +303,12 @@ async def test_a_cancelled_first_caller_does_not_hang_the_others(clock: Any) -> 
         await asyncio.sleep(60)
         raise AssertionError
 
-    first = asyncio.create_task(once(replays, "s", 1900, never))
+    first = asyncio.create_task(replays.once(SCOPE, "s", 1900, never))
     await started.wait()
-    second = asyncio.create_task(once(replays, "s", 1900, Made(200)))
+    second = asyncio.create_task(replays.once(SCOPE, "s", 1900, Made(200)))
     await asyncio.sleep(0)
     first.cancel()
     for task in (first, second):
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert (await once(replays, "s", 1900, Made(200))).status == 200
+    assert (await replays.once(SCOPE, "s", 1900, Made(200))).status == 200

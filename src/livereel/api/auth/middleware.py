@@ -100,11 +100,10 @@ class Authentication:
             return await self._answer(scope, replaying(body, receive), principal, operation, project_id)
 
         if signature is not None and request.method in MUTATIONS:
-            await self._replays.once(
-                scope, signature.text, signature.expires_at, answer, lambda given: given.send(send)
-            )
+            given = await self._replays.once(scope, signature.text, signature.expires_at, answer)
         else:
-            await (await answer()).send(send)
+            given = await answer()
+        await given.send(send)
 
     async def _authenticate(self, request: SignedRequest, client: str) -> tuple[Principal, _Signature | None]:
         authorization = request.header("authorization")

@@ -82,51 +82,29 @@ class Replays:
         self._cleaned_at: float | None = None
 
     async def once(
-        self,
-        scope: Scope,
-        signature: str,
-        expires_at: float,
-        make: Callable[[], Awaitable[Answer]],
-        give: Callable[[Answer], Awaitable[None]],
-    ) -> None:
-        """`give` the answer made for this signature before, or else what `make` gives now.
-
-        `expires_at` is Unix seconds. What was done is answered before the note of the answer is on disk: until then
-        this process knows, and only a crash in those milliseconds forgets it.
-        """
+        self, scope: Scope, signature: str, expires_at: float, make: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """The answer made for this signature before, or else what `make` gives now. `expires_at` is Unix seconds."""
         running = self._running.get(signature)
         if running is not None:
             log.info("request_repeated", path=scope["path"], signature=signature[:16])
-            await give(await asyncio.shield(running))
-            return
+            return await asyncio.shield(running)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._running[signature] = future
         try:
             answer = None if self._just_refused(signature) else await self._kept(scope, signature)
-            if answer is not None:
-                future.set_result(answer)
-                await give(answer)
-                return
-            answer = await make()
-            if _is_refusal(answer.status):  # may be tried again, so the note comes first
-                await self._remember(signature, expires_at, answer)
-                del self._running[signature]
-                future.set_result(answer)
-                await give(answer)
-                return
-            future.set_result(answer)
-            try:
-                await give(answer)
-            finally:
+            if answer is None:
+                answer = await make()
                 await self._remember(signature, expires_at, answer)
         except BaseException as error:
-            if not future.done():
-                future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
-                future.exception()  # the first caller gets it; nobody else need be waiting
+            future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            future.exception()  # the first caller gets it; nobody else need be waiting
             raise
+        else:
+            future.set_result(answer)
+            return answer
         finally:
-            if self._running.get(signature) is future:
-                del self._running[signature]
+            del self._running[signature]
 
     def _just_refused(self, signature: str) -> bool:
         limit = self._clock.monotonic() - REPEAT_SECONDS
