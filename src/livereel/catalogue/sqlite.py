@@ -256,11 +256,9 @@ class _Connection:
             return await self.in_thread(lambda: self._sql.execute(statement, rows))
         return await self.do(lambda: self._sql.execute(statement), limited=isinstance(statement, Select))
 
-    @contextlib.asynccontextmanager
-    async def begin_nested(self) -> AsyncIterator[None]:
-        """A savepoint: an exception undoes what was done inside."""
-        with self._sql.begin_nested():
-            yield
+    def begin_nested(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Nothing to do: SQLite undoes a statement that fails, and that alone."""
+        return contextlib.nullcontext()
 
     async def do(self, run: Callable[[], T], *, limited: bool = False) -> T:
         """`run`, here, or in a thread should it take long (only if `limited`) or have to wait for another process."""

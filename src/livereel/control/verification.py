@@ -18,6 +18,7 @@ import structlog
 
 from livereel.control.announcer import Announcer
 from livereel.control.stored_files import account_of, check_stored
+from livereel.control.uploads.backoff import Backoff
 from livereel.domain.clock import Clock
 from livereel.domain.errors import LivereelError
 from livereel.domain.messages import CallbackEvent
@@ -37,7 +38,6 @@ log = structlog.get_logger()
 #: VERIFY_WAIT_MEDIA (seconds) it does not: they take several seconds to read, and nobody is to wait in vain.
 VERIFY_WAIT: Final = 1.0
 VERIFY_WAIT_MEDIA: Final = 900.0
-_RETRY_FIRST, _RETRY_LONGEST = 1.0, 30.0  # seconds, while the store or the catalogue is away
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class FileVerifier:
         self._damaged_dir = damaged_dir
         self._jobs: dict[str, _Job] = {}
         #: Set by finishing, which knows what the recorder is told of a task.
-        self.spec_of: SpecOf = _no_spec
+        self.spec_of: SpecOf
 
     def warm(self) -> None:
         """A recording has begun: a file will follow."""
@@ -281,8 +281,9 @@ def _remade(file: RecordFile, made: FileFinished) -> RecordFile:
 
 async def _until_done(work: Callable[[], Awaitable[T]], event: str) -> T:
     """Again and again while the store or the catalogue is away; nothing local is given up meanwhile."""
-    delay = _RETRY_FIRST
+    backoff = Backoff()
     while True:
+        delay = backoff.delay()
         try:
             return await work()
         except LivereelError as error:
@@ -290,8 +291,3 @@ async def _until_done(work: Callable[[], Awaitable[T]], event: str) -> T:
         except Exception:
             log.exception(event, retry_in=delay)
         await asyncio.sleep(delay)
-        delay = min(delay * 2, _RETRY_LONGEST)
-
-
-def _no_spec(task: Task, resume: dict[RecordFormat, Resume]) -> TaskSpec:
-    raise NotImplementedError((task, resume))

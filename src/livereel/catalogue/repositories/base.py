@@ -39,7 +39,7 @@ class Session(Protocol):
         ...
 
     def begin_nested(self) -> AbstractAsyncContextManager[Any]:
-        """A savepoint: an exception undoes what was done inside."""
+        """Around a statement that may fail: the unit of work stays usable."""
         ...
 
 
@@ -81,7 +81,7 @@ class Repository:
         """Raises ResourceNotFound(`missing`), and ResourceExists(`taken`) when a unique value is taken."""
         statement = update(table).where(row).values(values)
         try:
-            async with self._savepoint() if taken else nullcontext():
+            async with self._connection.begin_nested() if taken else nullcontext():
                 changed = (await self._execute(statement)).rowcount
         except IntegrityError as error:
             if not taken:
@@ -89,10 +89,6 @@ class Repository:
             raise ResourceExists(taken) from error
         if changed == 0:
             raise ResourceNotFound(missing)
-
-    def _savepoint(self) -> AbstractAsyncContextManager[Any]:
-        """Around a statement that may fail: PostgreSQL spoils the whole transaction, SQLite undoes the statement."""
-        return self._connection.begin_nested() if self._connection.dialect.name == "postgresql" else nullcontext()
 
     async def _delete(self, table: Table, rows: ColumnElement[bool]) -> bool:
         return (await self._execute(delete(table).where(rows))).rowcount > 0

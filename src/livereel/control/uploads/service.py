@@ -65,7 +65,7 @@ class Uploads:
         self._probe: asyncio.Task[None] | None = None
         self._shown: set[str] = set()
         #: Set by finishing, which owns the rows of record files.
-        self.relocate: Relocate = _nowhere
+        self.relocate: Relocate
 
     async def start(self) -> None:
         """Drop what nobody goes on with, and look after stores that are away. After recovery: tasks must be known."""
@@ -222,7 +222,3 @@ async def _is_wanted(uow: UnitOfWork, row: Upload) -> bool:
     if file is None or task is None or file.bucket != row.bucket:
         return False
     return task.state in OPEN_TASK_STATES and file.state in (FileState.WRITING, FileState.STORING)
-
-
-async def _nowhere(job_id: str, bucket: str, also: Callable[[UnitOfWork, str], Awaitable[None]]) -> str:
-    raise NotImplementedError((job_id, bucket, also))
