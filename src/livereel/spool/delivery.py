@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -38,7 +39,7 @@ _COMMON_SHARE = 2
 _Job = Callable[[], int]
 
 
-class Delivery:
+class Delivery(ABC):
     """The half of a `writer.SpoolWriter` that knows files and threads.
 
     When the disk refuses, or loses what it took, `failed` is set, `on_failure` is called, and nothing is taken from
@@ -161,9 +162,9 @@ class Delivery:
     def _deaf(self) -> bool:
         return self._closing is not None or self.failed is not None
 
+    @abstractmethod
     def _seal(self) -> None:
         """`_deliver` what has gathered; for the other half."""
-        raise NotImplementedError
 
     def _deliver(self, segment: int, data: bytes, *, first_media: bool) -> None:
         """Have whole tags written to segment `segment` of this publish at the next `flush` of the pool."""
