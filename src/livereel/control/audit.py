@@ -15,7 +15,7 @@ from livereel.catalogue.port import Catalogue
 from livereel.control.stored_files import account_of, check_stored, object_keys
 from livereel.domain.errors import LivereelError
 from livereel.domain.recordings import RecordFile
-from livereel.domain.states import FileState
+from livereel.domain.states import OPEN_TASK_STATES, FileState
 from livereel.domain.templates import RecordFormat
 from livereel.domain.verification import Verdict, Verification, VerifyLevel
 from livereel.storage.port import Store, Stores
@@ -196,13 +196,17 @@ async def from_manifests(
 
 
 async def note(catalogue: Catalogue, result: Result, now: float) -> None:
-    """Write a verdict into the catalogue. One that is still to be told is left to the server."""
+    """Write a verdict into the catalogue. One that is still to be told, of an open task, is left to the server."""
     file, verdict = result.subject.file, result.verdict
-    if file is None or verdict is None or file.verification is Verification.PENDING:
+    if file is None or verdict is None:
         return
     if verdict.verification is Verification.DAMAGED:
         verdict = replace(verdict, sha256=None)  # what was stored once stays known
     async with catalogue.write() as uow:
+        if file.verification is Verification.PENDING:
+            task = await uow.tasks.get(file.task_id)
+            if task is not None and task.state in OPEN_TASK_STATES:
+                return
         await uow.files.set_verdict(file.job_id, verdict, now)
 
 

@@ -19,25 +19,27 @@ import structlog
 from livereel.control.announcer import Announcer
 from livereel.control.stored_files import account_of, check_stored
 from livereel.control.uploads.backoff import Backoff
+from livereel.control.verify_turns import Turns
 from livereel.domain.clock import Clock
 from livereel.domain.errors import LivereelError
 from livereel.domain.messages import CallbackEvent
 from livereel.domain.recordings import RecordFile, SpoolPosition, Task
 from livereel.domain.states import FileState
 from livereel.domain.templates import RecordFormat
-from livereel.domain.verification import Verdict, Verification, VerifyLevel, reasons
+from livereel.domain.verification import Damage, DamageReason, Verdict, Verification, VerifyLevel, reasons
 from livereel.observe import metrics
 from livereel.recorder.events import FileFinished, Resume, TaskSpec
 from livereel.spool.format import segment_path, segments, task_directory
 from livereel.storage.port import Stores
-from livereel.verify.pool import CannotRemake, VerifyPool
+from livereel.verify.pool import TRIES, CannotRemake, VerifyPool
 
 log = structlog.get_logger()
 
 #: Seconds that RECORD_FILE_COMPLETE waits for the verdict once the file is stored. For files of more media than
-#: VERIFY_WAIT_MEDIA (seconds) it does not: they take several seconds to read, and nobody is to wait in vain.
+#: VERIFY_WAIT_MEDIA (seconds), which take longer to read, it does not, nor for those whose reading was put off:
+#: nobody is to wait in vain.
 VERIFY_WAIT: Final = 1.0
-VERIFY_WAIT_MEDIA: Final = 900.0
+VERIFY_WAIT_MEDIA: Final = 300.0
 
 T = TypeVar("T")
 
@@ -55,6 +57,7 @@ class _Job:
     end: SpoolPosition
     verdict: asyncio.Future[Verdict]
     stored: asyncio.Event = field(default_factory=asyncio.Event)
+    put_off: bool = False  # it is read when others are stored
     told: bool = False  # the verdict went out with RECORD_FILE_COMPLETE
     work: asyncio.Task[None] | None = None
 
@@ -79,6 +82,7 @@ class FileVerifier:
         self._work_dir = work_dir
         self._damaged_dir = damaged_dir
         self._jobs: dict[str, _Job] = {}
+        self._turns = Turns()
         #: Set by finishing, which knows what the recorder is told of a task.
         self.spec_of: SpecOf
 
@@ -90,7 +94,8 @@ class FileVerifier:
         """Read the file that the recorder has just completed."""
         read = event.resume.checkpoint.get("read") if event.resume is not None else None
         end = SpoolPosition(*read) if read else file.start
-        self._start(task, file, event.path, SpoolPosition(end.segment, end.offset + 1))
+        put_off = not self._turns.closed(file.job_id)
+        self._start(task, file, event.path, SpoolPosition(end.segment, end.offset + 1), put_off=put_off)
 
     def resume(self, task: Task, file: RecordFile) -> None:
         """Read a stored file of an earlier run that has no verdict yet; does nothing for any other."""
@@ -99,10 +104,12 @@ class FileVerifier:
             job.stored.set()
 
     async def within(self, job_id: str, seconds: float) -> Verdict | None:
-        """The verdict if it comes within so many seconds."""
+        """The store has the file: the verdict if that is there, or may be expected within so many seconds and comes."""
+        self._turns.arrived(job_id)
         if (job := self._jobs.get(job_id)) is None:
             return None
-        if self._pool.level is VerifyLevel.OFF or (job.file.duration or 0.0) > VERIFY_WAIT_MEDIA:
+        long = (job.file.duration or 0.0) > VERIFY_WAIT_MEDIA
+        if self._pool.level is VerifyLevel.OFF or long or job.put_off:
             seconds = 0.0
         await asyncio.wait({job.verdict}, timeout=seconds)
         return job.verdict.result() if job.verdict.done() else None
@@ -122,6 +129,7 @@ class FileVerifier:
 
     def give_up(self, job_id: str) -> None:
         """The file will not be stored in this run."""
+        self._turns.arrived(job_id)
         if (job := self._jobs.get(job_id)) is not None and job.work is not None:
             job.work.cancel()
 
@@ -145,19 +153,19 @@ class FileVerifier:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
 
-    def _start(self, task: Task, file: RecordFile, path: Path | None, end: SpoolPosition) -> _Job:
+    def _start(
+        self, task: Task, file: RecordFile, path: Path | None, end: SpoolPosition, *, put_off: bool = False
+    ) -> _Job:
         if (before := self._jobs.get(file.job_id)) is not None and before.work is not None:
             before.work.cancel()  # of a file that is made anew
-        job = _Job(task, file, path, end, asyncio.get_running_loop().create_future())
+        job = _Job(task, file, path, end, asyncio.get_running_loop().create_future(), put_off=put_off)
         self._jobs[file.job_id] = job
         job.work = asyncio.create_task(self._work(job))
         return job
 
     async def _work(self, job: _Job) -> None:
         try:
-            verdict = await self._read(job)
-            if verdict.verification is Verification.DAMAGED and not verdict.as_received:
-                verdict = await self._again(job, verdict)
+            verdict = await self._judge(job)
             job.verdict.set_result(verdict)
             await job.stored.wait()
             self._count(job, verdict)
@@ -165,11 +173,29 @@ class FileVerifier:
                 await _until_done(lambda: self._tell(job, verdict), "verdict_not_told")
             if job.path is not None:
                 await asyncio.to_thread(shutil.rmtree, job.path.parent, ignore_errors=True)
-        except Exception:  # the file is stored all the same; the next start reads it again
-            log.exception("file_not_verified", task=job.task.id, job=job.file.job_id)
+        except Exception:  # not to be expected; the file is stored all the same, and `livereel verify` can judge it
+            log.exception("file_not_judged", task=job.task.id, job=job.file.job_id)
         finally:
             if self._jobs.get(job.file.job_id) is job:
                 del self._jobs[job.file.job_id]
+
+    async def _judge(self, job: _Job) -> Verdict:
+        """The verdict, which there is in any case: without one the file would stay pending when its task is over."""
+        if job.put_off:
+            await self._turns.wait()
+        backoff = Backoff()
+        for attempt in range(1, TRIES + 1):
+            try:
+                verdict = await self._read(job)
+                break
+            except Exception as error:
+                log.exception("file_not_verified", task=job.task.id, job=job.file.job_id, attempt=attempt)
+                verdict = _failed(error)
+            if attempt < TRIES:
+                await asyncio.sleep(backoff.delay())
+        if verdict.verification is Verification.DAMAGED and not verdict.as_received:
+            verdict = await self._again(job, verdict)
+        return verdict
 
     async def _read(self, job: _Job) -> Verdict:
         if job.path is not None:
@@ -181,7 +207,7 @@ class FileVerifier:
             below = self._work_dir / "stored"
             return await check_stored(store, file.object_key, account_of(file), self._pool, below=below)
 
-        return await _until_done(read, "stored_file_not_read")
+        return await _until_done(read, "stored_file_not_read", passing=(LivereelError, OSError))
 
     async def _again(self, job: _Job, first: Verdict) -> Verdict:
         """Make a damaged file again; gives the verdict on what is in the store then."""
@@ -197,9 +223,13 @@ class FileVerifier:
             if verdict.verification is Verification.DAMAGED and not verdict.as_received:
                 raise CannotRemake(f"it was damaged again: {', '.join(reasons(verdict.damages))}")
             await self._replace(remade, made)
-        except (CannotRemake, OSError) as error:
-            log.error("file_not_made_again", task=job.task.id, job=file.job_id, error=str(error))  # noqa: TRY400
-            await asyncio.to_thread(self._keep_spool, job, first)
+        except Exception as error:
+            expected = isinstance(error, CannotRemake | OSError)
+            log.error("file_not_made_again", task=job.task.id, job=file.job_id, error=str(error), exc_info=not expected)  # noqa: TRY400
+            try:
+                await asyncio.to_thread(self._keep_spool, job, first)
+            except OSError as refused:
+                log.error("spool_not_kept", task=job.task.id, job=file.job_id, error=str(refused))  # noqa: TRY400
             return first
         finally:
             await asyncio.to_thread(shutil.rmtree, below / file.task_id / file.job_id, ignore_errors=True)
@@ -273,14 +303,25 @@ def _judged(file: RecordFile, verdict: Verdict, now: float) -> RecordFile:
     )
 
 
+def _failed(error: Exception) -> Verdict:
+    """On a file that cannot be judged: whether it is whole is not known, so it does not count as whole."""
+    detail = f"the verifier failed on it {TRIES} times: {type(error).__name__}: {error}"
+    return Verdict(Verification.DAMAGED, (Damage(DamageReason.VERIFIER_DIED, detail[:200]),))
+
+
 def _remade(file: RecordFile, made: FileFinished) -> RecordFile:
     ended_by = {name: file.report[name] for name in ("ended_by",) if name in file.report}
     report = made.report | ended_by | {"made_again": True}
     return replace(file, size=made.size, duration=made.duration, report=report, sha256=None)
 
 
-async def _until_done(work: Callable[[], Awaitable[T]], event: str) -> T:
-    """Again and again while the store or the catalogue is away; nothing local is given up meanwhile."""
+async def _until_done(
+    work: Callable[[], Awaitable[T]], event: str, *, passing: tuple[type[Exception], ...] = (Exception,)
+) -> T:
+    """Again and again while the store or the catalogue is away; nothing local is given up meanwhile.
+
+    `passing` are errors that may pass; raises any other.
+    """
     backoff = Backoff()
     while True:
         delay = backoff.delay()
@@ -288,6 +329,6 @@ async def _until_done(work: Callable[[], Awaitable[T]], event: str) -> T:
             return await work()
         except LivereelError as error:
             log.warning(event, error=error.detail, retry_in=delay)
-        except Exception:
+        except passing:
             log.exception(event, retry_in=delay)
         await asyncio.sleep(delay)

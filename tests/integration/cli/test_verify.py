@@ -171,3 +171,22 @@ def test_what_cannot_be_looked_at(data: Path, monkeypatch: pytest.MonkeyPatch) -
     found = report("--task", next(iter(rows(data).values())).task_id, code=2)
     assert [item["object"] for item in found["unchecked"]] and found["verified"] == 0
     assert {file.verification for file in rows(data).values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("state", "verification"),
+    [(TaskState.FINISHING, Verification.PENDING), (TaskState.COMPLETED, Verification.VERIFIED)],
+)
+def test_a_verdict_that_is_due_is_left_to_the_server_as_long_as_that_has_the_task(
+    data: Path, state: TaskState, verification: Verification
+) -> None:
+    async def pending(catalogue: Catalogue) -> None:
+        async with catalogue.write() as uow:
+            [task] = (await uow.tasks.list()).items
+            await uow.tasks.update(replace(task, state=state))
+            for file in await uow.files.of_task(task.id):
+                await uow.files.update(replace(file, verification=Verification.PENDING))
+
+    in_catalogue(data, pending)
+    verify()
+    assert {file.verification for file in rows(data).values()} == {verification}

@@ -39,6 +39,11 @@ class Seaweed:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def pid(self) -> int | None:
+        """Its process id, while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def endpoint(self) -> str:
         """Where S3 is spoken."""
         return f"http://127.0.0.1:{self.s3_port}"

@@ -1,0 +1,25 @@
+"""Which files are read at once, and how long the others wait."""
+
+import asyncio
+
+from livereel.control.verify_turns import BESIDE, Turns
+
+
+async def test_a_few_files_are_read_at_once() -> None:
+    turns = Turns()
+    assert [turns.closed(f"job-{number}") for number in range(BESIDE + 2)] == [True] * BESIDE + [False] * 2
+    waiting = asyncio.create_task(turns.wait())
+    turns.arrived("job-0")
+    turns.arrived("job-0")
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    turns.arrived("job-1")
+    await waiting
+    assert turns.closed("job-0") is False
+
+
+async def test_a_store_that_is_away_puts_nothing_off_for_ever() -> None:
+    turns = Turns(put_off=0.0)
+    for number in range(BESIDE + 1):
+        turns.closed(f"job-{number}")
+    await turns.wait()
