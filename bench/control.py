@@ -9,23 +9,18 @@ own. START is answered when the key frame is on disk. Aims: p99 below 100 ms, a 
 
 import argparse
 import asyncio
-import os
-import re
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench import contents
 from bench.ingest.load import Missing, build_pusher, write_script
+from bench.serving import serve
 from livereel.catalogue.engine import open_catalogue
 from livereel.testing.api_client import ApiClient
 from livereel.testing.source import generate_tags
@@ -34,57 +29,6 @@ DOMAIN = "publish.livereel.internal"
 RECORDED_SECONDS = 2.0
 VIDEO_BITRATE = 250_000
 LISTINGS = 50
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A server that runs."""
-
-    pid: int
-    rtmp_port: int
-    client: ApiClient
-
-    def cpu_seconds(self) -> float:
-        """User and system time of the server process, without its workers."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-@contextmanager
-def serve(directory: Path) -> Iterator[Served]:
-    """A fresh `livereel serve` on free ports. Quotas are off: they are a tenth of what is asked here."""
-    environment = os.environ | {
-        "LIVEREEL_DATA_DIR": str(directory),
-        "LIVEREEL_RTMP__PORT": "0",
-        "LIVEREEL_API__PORT": "0",
-        "LIVEREEL_API__RATE_LIMITS": "false",
-        "LIVEREEL_LOG__LEVEL": "warning",
-        "LIVEREEL_STOP_GRACE": "0",
-    }
-    command = [sys.executable, "-m", "livereel", "serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        said = ""
-        while "Another one" not in said and (line := process.stdout.readline()):
-            said += line
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-        try:
-            found = {
-                name: re.search(pattern, said)
-                for name, pattern in {
-                    "rtmp": r"rtmp://[^:]+:(\d+)/",
-                    "api": r"API at\s+(\S+)",
-                    "access": r"AK\s+(\S+)",
-                    "secret": r"SK\s+(\S+)",
-                    "project": r"project\s+(\S+)",
-                }.items()
-            }
-            value = {name: match[1] for name, match in found.items() if match}
-            client = ApiClient(value["api"], value["access"], value["secret"], value["project"])
-            yield Served(process.pid, int(value["rtmp"]), client)
-        finally:
-            process.send_signal(signal.SIGTERM)
 
 
 def commands(options: argparse.Namespace) -> None:

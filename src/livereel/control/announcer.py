@@ -4,15 +4,26 @@ A message that is written with the change it tells about is sent exactly for the
 that was rolled back, and not twice for a file that is made again after a crash.
 """
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import structlog
 
 from livereel.callbacks.payloads import recording_callback
-from livereel.catalogue.port import Catalogue, UnitOfWork
+from livereel.catalogue.port import Catalogue, CatalogueError, UnitOfWork
 from livereel.domain.clock import Clock
 from livereel.domain.messages import CallbackEvent
 from livereel.domain.recordings import RecordFile, Task
+
+log = structlog.get_logger()
+
+#: Seconds between attempts to write to a catalogue that refuses.
+WRITE_AGAIN: Final = 0.5
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -49,3 +60,19 @@ class Announcer:
             yield change
         if change.told:
             self._wake_dispatcher()
+
+    async def insist(self, write: Callable[[Change], Awaitable[T]], *, unless: Callable[[], bool]) -> T:
+        """Write what has happened already, until the catalogue takes it: it may be away, or the disk full.
+
+        `unless` the server stops, which leaves it to its next start; that looks at the spools. Raises CatalogueError
+        then.
+        """
+        while True:
+            try:
+                async with self.change() as change:
+                    return await write(change)
+            except CatalogueError as error:
+                if unless():
+                    raise
+                log.error("end_not_written", error=error.detail, retry_in=WRITE_AGAIN)  # noqa: TRY400 - the reason is enough
+                await asyncio.sleep(WRITE_AGAIN)

@@ -9,15 +9,15 @@ only waits is in `armed` and `interruptions`.
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
-from livereel.catalogue.port import Catalogue, CatalogueError, UnitOfWork
+from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.cluster.port import Action, Answer, Command, StartOptions
 from livereel.control.announcer import Announcer, Change
 from livereel.control.armed import Armed
@@ -26,12 +26,11 @@ from livereel.control.disk import AlwaysRoom, Disk, Growth
 from livereel.control.finishing import Finishing
 from livereel.control.interruptions import Interrupted, Interruptions
 from livereel.control.locks import StreamLocks
-from livereel.control.room import WaitingForRoom
+from livereel.control.room import Room
 from livereel.domain.clock import Clock, Timer, Timers
 from livereel.domain.errors import (
     BucketNotAuthorised,
     DiskFull,
-    LivereelError,
     NoKeyFrame,
     NothingRecording,
     ResourceExists,
@@ -60,16 +59,9 @@ log = structlog.get_logger()
 #: Seconds of a push kept until its recording begins, which may wait for the catalogue or the tenant's service: the
 #: longest that may take, and a group of pictures.
 BEGINNING_KEPT = 20.0
-#: Seconds after which a stream whose spool has failed is recorded again, if that needs no START: a disk that was full
-#: may have room again, and one failed recording a minute is not too much to hear of a dead disk.
-SPOOL_RETRY = 60.0
 #: Seconds an orderly stop waits for what was received to get into the spools: a disk that hangs must not keep the
 #: recordings on others from being finished.
 SHUTDOWN_WAIT = 5.0
-#: Seconds between attempts to write to a catalogue that refuses.
-WRITE_AGAIN = 0.5
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -136,7 +128,7 @@ class Owner:
         self.decide_on_demand: Callable[[Stream, Template], Awaitable[Template | None]] = _never
         #: Whether there is room for recordings; set by the composition root.
         self.disk: Disk = AlwaysRoom()
-        self._for_room = WaitingForRoom()
+        self._room = Room(lambda: self.disk, self._timers, fail=self._refused, again=self.room_again)
         #: Told when a START, STOP, begin or end of a push is dealt with: a stream may be free for a plan now.
         self.on_change: Callable[[], None] = lambda: None
         finishing.on_task_failed = self._let_go
@@ -170,7 +162,7 @@ class Owner:
         """A stream has ended and its last tags were fed: interrupt or end what records it."""
         if gone := self._gone.pop(stream.key, None):
             gone.set()
-        self._for_room.gone(stream)
+        self._room.gone(stream)
         async with self._locks.hold(stream.key):
             running = self._running.get(stream.key)
             if running is not None and running.stream is stream:
@@ -221,7 +213,7 @@ class Owner:
                 began_at = max(plan.start_at, stream.publish.started_at)
                 options = StartOptions(pre_roll=max(0.0, self._clock.now() - began_at))
                 task = self._new_task(plan.project_id, plan.key, template, options, plan)
-                await self._check_room(task, plan.id, plan)
+                await self._room.check_unasked(task, plan.id, plan)
                 return await self._begin(await self._added(task, plan), stream, None)
         finally:
             del self._beginning[plan.id]
@@ -260,13 +252,13 @@ class Owner:
         for running in [running for running in self._running.values() if running.task.id == task_id]:
             async with self._locks.hold(running.task.key):
                 if self._running.get(running.task.key) is running:
-                    self._wait_for_room(running)
+                    self._room.ended_early(running.task, running.stream)
                     await self._end(running, EndReason.DISK)
 
     def room_again(self) -> None:
         """The disk has room: begin what had to wait for it and is live still."""
         if not self._closing:
-            for stream, template in self._for_room.take():
+            for stream, template in self._room.take():
                 self._in_background(self._take_up(stream, template, waited=True))
             self.on_change()
 
@@ -313,14 +305,14 @@ class Owner:
             if task.armed and self._registry.get(key) is None:
                 self._check_free(key)
                 await self._check_pause(key)
-                self._check_room_for_start()
+                self._room.check()
                 task = await self._added(replace(task, state=TaskState.ARMED))
                 self._armed.adopt(task)
                 log.info("task_armed", stream=str(key), task=task.id, deadline=task.deadline)
             else:
                 stream = self._live(key)
                 await self._check_pause(key)
-                self._check_room_for_start()
+                self._room.check()
                 task = await self._begin(await self._added(task), stream, self._key_frame_timeout)
             self._watch_limit(task)
             return task
@@ -376,7 +368,7 @@ class Owner:
                     return
                 if (interrupted := self._interrupted.get(key)) is not None:
                     reason = EndReason.PUBLISH_DONE
-                    if _goes_on(interrupted.task, template) and self.disk.low:
+                    if _goes_on(interrupted.task, template) and self._room.low:
                         reason = EndReason.DISK
                     elif _goes_on(interrupted.task, template):
                         if await self._resume(stream, interrupted) or not interrupted.passed or key not in self._gone:
@@ -384,8 +376,8 @@ class Owner:
                         reason = EndReason.MERGE_WINDOW  # and this push is recorded as one that comes later would be
                     await self._end_interrupted(interrupted, reason)
                 if key in self._armed:
-                    self._for_room.add(stream, template)  # unless it begins now
-                    self._check_room_for_start()
+                    self._room.add(stream, template)
+                    self._room.check()
                 if (task := await self._armed.begin(key)) is not None:
                     await self._begin(task, stream, None, task.started_at if waited else stream.publish.started_at)
                     return
@@ -394,43 +386,19 @@ class Owner:
                 if template is not None and template.record_type in (RecordType.CONTINUOUS, RecordType.ON_DEMAND):
                     since = 0.0 if waited else self._clock.now() - stream.publish.started_at
                     task = self._new_task(template.project_id, key, template, StartOptions(pre_roll=since))
-                    self._for_room.add(stream, template)  # unless it begins now
-                    await self._check_room(task, stream.publish.id)
+                    self._room.add(stream, template)
+                    await self._room.check_unasked(task, stream.publish.id)
                     await self._begin(await self._added(task), stream, None)
         except (StreamNotLive, TaskExists, BucketNotAuthorised, DiskFull, SpoolError) as refused:
-            self._not_taken_up(key, refused)
+            self._room.not_begun(key, refused)
         except Exception:
             log.exception("recording_failed", stream=str(key))
         finally:
             self._new_pushes.discard(key)
             self.on_change()
 
-    def _not_taken_up(self, key: StreamKey, refused: LivereelError) -> None:
-        log.info("recording_not_begun", stream=str(key), reason=refused.detail)
-        if isinstance(refused, SpoolError):
-            self._timers.call_later(SPOOL_RETRY, self.room_again)
-
-    def _check_room_for_start(self) -> None:
-        """Raises DiskFull."""
-        try:
-            self.disk.check_room()
-        except DiskFull:
-            metrics.disk_refused.inc()
-            raise
-
-    async def _check_room(self, task: Task, of: str, plan: PlanTask | None = None) -> None:
-        """Raises DiskFull. Nobody waits for an answer: the first time for `of`, a push or plan, the task fails."""
-        try:
-            self._check_room_for_start()
-        except DiskFull as full:
-            if self._for_room.is_news(task.key, of):
-                await self._fail(await self._added(task, plan), full.detail)
-            raise
-
-    def _wait_for_room(self, running: Running) -> None:
-        """Record the stream of a task that is ended early again, when there is room."""
-        self._for_room.add(running.stream, running.task.template)
-        self._for_room.is_news(running.task.key, running.task.plan_id or running.stream.publish.id)
+    async def _refused(self, task: Task, plan: PlanTask | None, error: str) -> None:
+        await self._fail(await self._added(task, plan), error)
 
     async def _check_pause(self, key: StreamKey) -> None:
         async with self._catalogue.read() as uow:
@@ -495,7 +463,7 @@ class Owner:
     async def _resume(self, stream: Stream, interrupted: Interrupted) -> bool:
         """Go on with an interrupted task on a new push of its stream; False if its first key frame did not come."""
         task = interrupted.task
-        running = self._attach(task, stream, stream.publish.started_at)
+        running = self._attach(task, stream, stream.publish.started_at, interrupted.broke_at)
         spooled = await self._first_key_frame(running, None)
         if spooled:
             self._interrupted.remove(interrupted)
@@ -506,14 +474,23 @@ class Owner:
             await running.writer.close()
         return spooled
 
-    def _attach(self, task: Task, stream: Stream, since: float) -> Running:
-        """Let a stream go into the task's spool from its last key frame before `since` on; raises SpoolError."""
+    def _attach(self, task: Task, stream: Stream, since: float, broke_at: float | None = None) -> Running:
+        """Let a stream go into the task's spool from its last key frame before `since` on; raises SpoolError.
+
+        `broke_at`: when the push before broke (monotonic), if that is known.
+        """
         writer = self._spools.open(task.id, stream.publish.id)
+        if broke_at is not None:
+            writer.away_until = functools.partial(self._away_until, broke_at)
         self.drain(stream.key)
         now = self._clock.now()
         stream.attach(writer, now, max(0.0, now - since))
         self._spools.flush()
         return Running(task, stream, writer)
+
+    def _away_until(self, broke_at: float, wall: float) -> float:
+        """Seconds from `broke_at` (monotonic) until `wall`, a moment ago in Unix time."""
+        return max(0.0, self._clock.monotonic() - broke_at - max(0.0, self._clock.now() - wall))
 
     async def _first_key_frame(self, running: Running, timeout: float | None) -> bool:
         """Wait until the first key frame is on disk; False if that does not happen. Without timeout STOP ends it.
@@ -551,7 +528,7 @@ class Owner:
             if event is TaskEvent.SPOOLED:
                 await change.tell(CallbackEvent.RECORD_START, task)
         self._running[task.key] = running
-        self._for_room.begun(task.key)
+        self._room.begun(task.key)
         metrics.active_tasks.inc()
         log.info("task_recording", stream=str(task.key), task=task.id, record_type=str(task.record_type))
         writer = running.writer
@@ -624,7 +601,11 @@ class Owner:
         if running.task.template.merge_seconds == 0:
             await self._end(running, reason)
             return
-        broke_at = running.stream.stats.last_media_at or self._clock.now()
+        now = self._clock.now()
+        broke_at = running.stream.stats.last_media_at or now
+        steady = running.stream.heard_steady
+        if steady is None:
+            steady = self._clock.monotonic() - max(0.0, now - broke_at)
         end = await self._let_stream_go(running)
         task = replace(
             running.task,
@@ -632,9 +613,9 @@ class Owner:
             ended_at=broke_at,
             spool_end=end,
         )
-        await self._written(lambda change: change.uow.tasks.update(task))
+        await self._announcer.insist(lambda change: change.uow.tasks.update(task), unless=self._is_closing)
         log.info("task_interrupted", stream=str(task.key), task=task.id, window=task.template.merge_seconds)
-        self._interrupted.add(task, timed=not self._closing)
+        self._interrupted.add(task, timed=not self._closing, broke_at=steady)
 
     def _window_passed(self, interrupted: Interrupted) -> None:
         self._in_background(self._end_late(interrupted))
@@ -682,28 +663,13 @@ class Owner:
                 await change.tell(CallbackEvent.RECORD_FAILED, task, error=task.error)
             return await self._armed.succeed(change.uow, task)
 
-        successor = await self._written(ended)
+        successor = await self._announcer.insist(ended, unless=self._is_closing)
         if successor is not None:
             self._armed.adopt(successor)
             self._watch_limit(successor)
         self._finishing.finish(task)
         log.info("task_ended", stream=str(task.key), task=task.id, reason=str(reason))
         return task
-
-    async def _written(self, write: Callable[[Change], Awaitable[T]]) -> T:
-        """Write what has happened already, until the catalogue takes it: it may be away, or the disk full.
-
-        A server that stops leaves it to its next start, which looks at the spools.
-        """
-        while True:
-            try:
-                async with self._announcer.change() as change:
-                    return await write(change)
-            except CatalogueError as error:
-                if self._closing:
-                    raise
-                log.error("end_not_written", error=error.detail, retry_in=WRITE_AGAIN)  # noqa: TRY400 - the reason is enough
-                await asyncio.sleep(WRITE_AGAIN)
 
     def _watch_limit(self, task: Task) -> None:
         """End an armed START when its limit has passed, whatever it is doing then."""
@@ -733,6 +699,9 @@ class Owner:
     def _changed(self) -> None:
         self.on_change()
 
+    def _is_closing(self) -> bool:
+        return self._closing
+
     def _in_background(self, job: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(job)
         self._background.add(task)
@@ -753,9 +722,9 @@ class Owner:
     async def _end_failed(self, running: Running, error: str) -> None:
         async with self._locks.hold(running.task.key):
             running.task = replace(running.task, error=error)
-            self._wait_for_room(running)
+            self._room.ended_early(running.task, running.stream)
             await self._end(running, EndReason.SPOOL_FAILED)
-        self._timers.call_later(SPOOL_RETRY, self.room_again)
+        self._room.retry_later()
 
 
 def _goes_on(task: Task, template: Template | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from livereel.control import owner as owner_module
+from livereel.control import room as room_module
 from livereel.domain.recordings import EndReason, Task
 from livereel.domain.states import TaskState
 from livereel.domain.templates import RecordType
@@ -48,7 +48,7 @@ async def until(node: Node, condition: Callable[[list[Task]], bool]) -> list[Tas
 async def test_a_stream_that_is_recorded_by_itself_is_recorded_again(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owner_module, "SPOOL_RETRY", 0.05)
+    monkeypatch.setattr(room_module, "SPOOL_RETRY", 0.05)
     disk = Disk(monkeypatch)
     await node.template(RecordType.CONTINUOUS)
     stream = await node.push()
@@ -85,7 +85,7 @@ async def test_a_stream_that_is_recorded_by_itself_is_recorded_again(
 
 
 async def test_one_that_was_started_is_not(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owner_module, "SPOOL_RETRY", 0.05)
+    monkeypatch.setattr(room_module, "SPOOL_RETRY", 0.05)
     disk = Disk(monkeypatch)
     await node.template()
     stream = await node.push()
