@@ -172,11 +172,16 @@ async def test_clock_set_while_recording(node: Node, numbered: Media) -> None:
             await until_sent(sent, 20)
             node.clock.ahead = ahead
         await until_sent(sent, 20)
-        # The push breaks, and the clock is set inside the merge window.
+        # The push breaks, and the clock is set inside the merge window; and once more, the other way.
         last = sent()
     node.clock.ahead = -5 * HOUR
     resumed = numbered.key_from(last + 10)
     async with pushed(node, numbered, "cam", resumed) as sent:
+        await until_sent(sent, 20)
+        broken = sent()
+    node.clock.ahead = 9 * HOUR
+    again = numbered.key_from(broken + 10)
+    async with pushed(node, numbered, "cam", again) as sent:
         await until_sent(sent, 20)
         assert await node.control("STOP", "cam") == 200
     files = await node.files("cam", 3)
@@ -186,7 +191,10 @@ async def test_clock_set_while_recording(node: Node, numbered: Media) -> None:
         numbers = sorted(numbers_in(node.path(file), numbered))
         first = [number for number in numbers if number < last]
         assert first == list(range(first[0], last))
-        assert numbers[len(first) :] == list(range(resumed, resumed + len(numbers) - len(first)))
+        second = [number for number in numbers if last <= number < broken]
+        assert second == list(range(resumed, broken))
+        third = numbers[len(first) + len(second) :]
+        assert third == list(range(again, again + len(third))) and len(third) >= 20
         assert facts.video is not None
         length = facts.video.dts[-1] - facts.video.dts[0]
         assert file["duration"] == pytest.approx(length, abs=1.0)  # whole seconds on the wire

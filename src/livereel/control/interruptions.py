@@ -18,10 +18,12 @@ from livereel.recorder.supervisor import RecorderSupervisor
 class Interrupted:
     """A task in the state INTERRUPTED. `timers` run until its stream is back or it ends.
 
-    `passed` says that the longest window has passed and the task is about to be ended.
+    `broke_at` is when its push broke, on the monotonic clock. `passed` says that the longest window has passed and the
+    task is about to be ended.
     """
 
     task: Task
+    broke_at: float
     timers: list[Timer] = field(default_factory=list)
     passed: bool = False
 
@@ -51,11 +53,17 @@ class Interruptions:
 
     def is_over(self, task: Task) -> bool:
         """Whether the longest window of an INTERRUPTED task has passed."""
-        return self._clock.now() >= broke_at(task) + task.template.merge_seconds
+        return self._clock.now() >= broke_at_wall(task) + task.template.merge_seconds
 
-    def add(self, task: Task, *, timed: bool) -> None:
-        """Wait for the stream of `task`; without `timed` (the server is stopping) no window passes any more."""
-        interrupted = self._waiting[task.key] = Interrupted(task)
+    def add(self, task: Task, *, timed: bool, broke_at: float | None = None) -> None:
+        """Wait for the stream of `task`; without `timed` (the server is stopping) no window passes any more.
+
+        `broke_at`: when its push broke (monotonic). Without, that was in an earlier life of the server, and the wall
+        clock has to tell how long ago.
+        """
+        if broke_at is None:
+            broke_at = self._clock.monotonic() - max(0.0, self._clock.now() - broke_at_wall(task))
+        interrupted = self._waiting[task.key] = Interrupted(task, broke_at)
         if timed:
             self._set_timers(interrupted)
 
@@ -75,7 +83,7 @@ class Interruptions:
         task = interrupted.task
         assert task.spool_end is not None
         call_later = self._timers.call_later
-        gone = max(0.0, self._clock.now() - broke_at(task))  # the clock may have been set back meanwhile
+        gone = self._clock.monotonic() - interrupted.broke_at
         windows: dict[int, list[RecordFormat]] = {}
         for record_format, config in task.template.formats.items():
             windows.setdefault(config.merge_seconds, []).append(record_format)
@@ -88,7 +96,7 @@ class Interruptions:
             interrupted.timers.append(timer)
 
 
-def broke_at(task: Task) -> float:
+def broke_at_wall(task: Task) -> float:
     """When the push of an INTERRUPTED task broke (Unix seconds)."""
     assert task.ended_at is not None
     return task.ended_at

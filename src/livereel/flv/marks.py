@@ -36,11 +36,15 @@ CHECK_UNCOVERED: Final = 8 + len(_CHECK_END) + TAG_OVERHEAD - TAG_HEADER_SIZE
 
 
 class Mark(NamedTuple):
-    """`wall` is the Unix time in seconds at which the next tag arrived, `publish` the id of its publish."""
+    """`wall` is the Unix time in seconds at which the next tag arrived, `publish` the id of its publish.
+
+    `gap`: seconds since the publish before broke, by a clock that nobody sets; None if only the wall clock can tell.
+    """
 
     wall: float
     publish: str
     reason: str
+    gap: float | None = None
 
 
 class Check(NamedTuple):
@@ -56,12 +60,16 @@ class Check(NamedTuple):
     sum: int
 
 
-def encode_mark(wall: float, publish: str, reason: str, timestamp: int = 0, *, boot: str = "") -> Tag:
+def encode_mark(
+    wall: float, publish: str, reason: str, timestamp: int = 0, *, boot: str = "", gap: float | None = None
+) -> Tag:
     """A mark as a tag. `timestamp` is that of the next tag, so that players see time go forward.
 
     `boot` names the run of the operating system that takes the tags that follow.
     """
     values: dict[str, Value] = {"wall": wall, "publish": publish, "reason": reason}
+    if gap is not None:
+        values["gap"] = gap
     return Tag(TAG_SCRIPT, timestamp, encode_script(MARK_NAME, values | ({"boot": boot} if boot else {})))
 
 
@@ -116,7 +124,8 @@ def parse_mark(tag: Tag) -> Mark | None:
     wall, publish, reason = values.get("wall"), values.get("publish"), values.get("reason")
     if not isinstance(wall, float) or not isinstance(publish, str) or not isinstance(reason, str):
         return None
-    return Mark(wall, publish, reason)
+    gap = values.get("gap")
+    return Mark(wall, publish, reason, gap if isinstance(gap, float) and gap >= 0 else None)
 
 
 def boot_of(body: bytes) -> str:

@@ -240,7 +240,7 @@ class Connection:
         for event in events:
             if type(event) is Media:
                 if self.stream is not None:
-                    self.stream.feed(event.tags, self._clock.now())
+                    self.stream.feed(event.tags, self._clock.now(), self._clock.monotonic())
                     metrics.ingest_tags.inc(len(event.tags))
             elif isinstance(event, PublishRequested):
                 self._admit(event.target)

@@ -62,8 +62,8 @@ class Cutter:
     ) -> Verdict:
         """What to do with `packet`; the answer OPEN is followed by `opened`, CLOSE by `closed`.
 
-        `opens`: a file may begin with it, and `tracks` tells what it would hold. `publish_gap`: seconds of wall time
-        between the packet's publish and the one before; None if it took over from that one without a break.
+        `opens`: a file may begin with it, and `tracks` tells what it would hold. `publish_gap`: seconds between the
+        packet's publish and the one before; None if it took over from that one without a break.
         """
         self.merged = False
         if not self.is_open:

@@ -61,7 +61,7 @@ class TaskReader:
     def __init__(self) -> None:
         self.counts = ReaderCounts()
         self.publish = 0  # counts begin marks
-        self.publish_gap = 0.0  # seconds of wall time between the last two publishes
+        self.publish_gap = 0.0  # seconds between the last two publishes, by the wall clock if nothing better is known
         self.publish_wall = 0.0  # Unix time at which the one before had ended
         self.taken_over = False  # the publish waited behind the one before, so there was no interruption
         self.has_video = False  # the publish announced video
@@ -292,7 +292,8 @@ class TaskReader:
     def _begin(self, mark: Mark) -> None:
         self._timeline.begin()
         end = self.wall(self._timeline.end, self.publish)
-        self.publish_gap = max(0.0, mark.wall - end) if self.publish else 0.0
+        gap = max(0.0, mark.wall - end) if mark.gap is None else mark.gap
+        self.publish_gap = gap if self.publish else 0.0
         self.publish_wall = mark.wall - self.publish_gap
         self.taken_over = mark.reason == TAKEOVER
         self._wall_offsets.pop(self.publish - 1, None)

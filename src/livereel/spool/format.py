@@ -9,7 +9,7 @@ Each segment is a plain FLV file that any player opens:
 Header tags are the newest onMetaData and the sequence headers, with the timestamp of the tag that follows them. A mark
 is a script tag `onLivereelMark` (see `flv.marks`) that tells when, by the wall clock, the tag after it arrived:
 
-- `begin` opens the first segment of a publish;
+- `begin` opens the first segment of a publish, and tells how long the push was away if a task goes on with it;
 - `takeover` does so too, for a publish that waited behind the one before (`streams.standby`): its first tags may have
   arrived before the last tags of that one;
 - `segment` opens a segment that goes on where the one before ended: no tag is missing and none comes twice;

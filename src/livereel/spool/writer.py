@@ -1,6 +1,6 @@
 """One publish going into one task's spool: tags become bytes of segments, with the marks and headers they need."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,9 @@ class SpoolWriter(Delivery):
         self._marked_at = 0.0
         self._headers = Headers()
         self._pieces: list[bytes] = []  # encoded, for the segment `_segment`
+        #: Gives the seconds from the break of the publish before until a Unix time, by a clock that nobody sets;
+        #: None if the task had no publish before.
+        self.away_until: Callable[[float], float] | None = None
         self._first_media = _Progress.AWAITED
 
     def begin(self, headers: Sequence[Tag], wall: float, publish: str = "") -> None:
@@ -96,7 +99,8 @@ class SpoolWriter(Delivery):
     def _mark(self, reason: str, timestamp: int, wall: float) -> Tag:
         self._marked_at = wall
         boot = boot_id() if reason != TIME else ""
-        return encode_mark(wall, self._publish_id, reason, timestamp, boot=boot)
+        gap = self.away_until(wall) if reason == BEGIN and self.away_until is not None else None
+        return encode_mark(wall, self._publish_id, reason, timestamp, boot=boot, gap=gap)
 
     def _put(self, tags: Sequence[Tag]) -> None:
         if tags:

@@ -57,6 +57,8 @@ class Stream:
         self._resuming: list[TagSink] = []  # those of `_waiting` that have begun before, with another push
         self._tail: deque[list[Tag]] | None = None
         # What arrived while nobody could tell whether there would be video, and when; audio-only streams begin with it.
+        #: Monotonic time of the newest tags; None if nobody told.
+        self.heard_steady: float | None = None
         self._early: list[tuple[list[Tag], float]] = []
         self._early_size = 0
 
@@ -65,8 +67,9 @@ class Stream:
         """True while a sink wants no more tags."""
         return any(sink.congested for sink in self._sinks)
 
-    def feed(self, tags: list[Tag], now: float) -> None:
-        """Take the next tags, in the order they came."""
+    def feed(self, tags: list[Tag], now: float, steady: float | None = None) -> None:
+        """Take the next tags, in the order they came, at `now` (Unix time) and `steady` (monotonic)."""
+        self.heard_steady = steady
         marks = notable(tags)
         if any(_is_unwanted(tags[index]) for index in marks):
             tags = [tag for tag in tags if not _is_unwanted(tag)]
@@ -165,6 +168,7 @@ class Stream:
         groups = successor._ring.since(since) if rest is None else rest
         self.publish = successor.publish
         self.stats, self.metadata = successor.stats, successor.metadata
+        self.heard_steady = successor.heard_steady
         self.video, self.audio = successor.video, successor.audio
         self._headers, self._opened_at = successor._headers, successor._opened_at
         self._has_video, self._has_audio = successor._has_video, successor._has_audio

@@ -7,9 +7,11 @@ import pytest
 
 from livereel.control.recovery import recover
 from livereel.domain.errors import StreamNotLive, TaskExists
+from livereel.domain.media import TAG_VIDEO, Tag
 from livereel.domain.recordings import EndReason, Task
 from livereel.domain.states import TaskState
 from livereel.domain.templates import RecordFormat, RecordType
+from livereel.flv.marks import BEGIN, parse_mark
 from livereel.spool.tail import SpoolTail
 from livereel.streams.stream import Stream
 from tests.integration.control.conftest import FRAME, HEADERS, KEY, KEY_FRAME, PROJECT, Node
@@ -52,6 +54,34 @@ async def test_a_stream_that_returns_in_time_goes_on_in_the_same_task(node: Node
     tags = [tag for _, tag in SpoolTail(node.root / "spool", task_id, None).read(1 << 20)]
     assert [tag.payload for tag in tags].count(KEY_FRAME) == 2
     assert node.recorder.ends[task_id].segment == 2
+
+
+@pytest.mark.parametrize("when", ["before the break is noticed", "after it"])
+async def test_a_clock_that_is_set_ahead_closes_no_window(node: Node, when: str) -> None:
+    await node.template(merge_window=30)
+    stream = await live(node)
+    stream.feed(_tags(KEY_FRAME, FRAME), node.clock.now(), node.clock.monotonic())
+    task_id = await node.recording.start(PROJECT, KEY)
+    if when == "before the break is noticed":
+        node.clock.set(node.clock.now() + 5 * 3600)
+    node.clock.advance(3)
+    await node.publishing.ended(stream, "gone")
+    if when == "after it":
+        node.clock.set(node.clock.now() + 5 * 3600)
+    node.clock.advance(7)
+    await asyncio.sleep(0.1)
+    assert (await row(node, task_id)).state is TaskState.INTERRUPTED
+    await live(node, KEY_FRAME, FRAME)
+    await until(node, task_id, TaskState.RECORDING)
+    await node.recording.stop(PROJECT, KEY)
+    tags = [tag for _, tag in SpoolTail(node.root / "spool", task_id, None).read(1 << 20)]
+    marks = [mark for tag in tags if (mark := parse_mark(tag)) is not None and mark.reason == BEGIN]
+    # Workers decide by this, also should they read the spool again much later.
+    assert [mark.gap for mark in marks] == [None, 10.0]
+
+
+def _tags(*payloads: bytes) -> list[Tag]:
+    return [Tag(TAG_VIDEO, 40 * index, payload) for index, payload in enumerate(payloads)]
 
 
 async def test_a_window_that_passes_ends_the_task_and_a_command_recording_stays_ended(node: Node) -> None:
