@@ -33,6 +33,7 @@ from livereel.control.announcer import Announcer
 from livereel.control.buckets import BucketService
 from livereel.control.callbacks import CallbackService
 from livereel.control.contents import ContentService
+from livereel.control.damaged import DamagedSpools
 from livereel.control.disk import DiskWatch, release_if_needed
 from livereel.control.domains import DomainService, NewDomain
 from livereel.control.erasing import Eraser
@@ -362,7 +363,9 @@ class Server:
         eraser.start()
         self._stack.push_async_callback(eraser.stop)
         default = self._settings.retention.rule()
-        retention = Retention(catalogue, stores, clock, default=default, wake_eraser=eraser.wake)
+        kept = self._settings.retention.damaged_seconds
+        damaged = DamagedSpools(catalogue, clock, self._settings.damaged_dir(), kept)
+        retention = Retention(catalogue, stores, clock, default=default, wake_eraser=eraser.wake, damaged=damaged)
         retention.start()
         self._stack.push_async_callback(retention.stop)
         return eraser

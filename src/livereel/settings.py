@@ -244,7 +244,8 @@ class BucketSettings(_Group):
     Without this and `credentials_file` the usual places of the provider count, such as the role of the machine."""
     credentials_file: Path | None = None
     """File with the credentials, readable by the server only: TOML with `access_key` and `secret_key` (Azure:
-    `account_key` or `sas_token`), or Google's service account as JSON. Read at the start."""
+    `account_key` or `sas_token`), or Google's service account as JSON. For S3 and OBS it is read again when it changes,
+    so keys that are lent for hours need no restart."""
     certificate_file: Path | None = None
     """PEM file with the authority that signed the store's TLS certificate, if that is none of the public ones."""
     second: str | None = None
@@ -268,13 +269,16 @@ class BucketSettings(_Group):
     def config(self, environment: Mapping[str, str] = os.environ) -> BucketConfig:
         """With credentials and certificate. Raises ValueError or OSError."""
         plain = self.plain()
+        renews = self.credentials_file is not None and plain.s3
         return replace(
             plain,
+            renew=(lambda: self._secrets(plain, environment)) if renews else None,
             certificate=None if self.certificate_file is None else self.certificate_file.read_bytes(),
-            credentials={
-                name: secret.get_secret_value() for name, secret in self._credentials(plain, environment).items()
-            },
+            credentials=self._secrets(plain, environment),
         )
+
+    def _secrets(self, plain: BucketConfig, environment: Mapping[str, str]) -> dict[str, str]:
+        return {name: secret.get_secret_value() for name, secret in self._credentials(plain, environment).items()}
 
     def _credentials(self, plain: BucketConfig, environment: Mapping[str, str]) -> dict[str, SecretStr]:
         if self.credentials_file is not None:
@@ -322,6 +326,16 @@ class RetentionSettings(_Group):
     """Bytes that these files may take, all buckets together."""
     min_free: int | None = Field(default=None, ge=1, le=BYTES_MAX)
     """Bytes that are to be free on the file system of a bucket that is a directory. Object stores do not tell."""
+    damaged_max_age: Annotated[float, Field(ge=MAX_AGE_MIN, le=MAX_AGE_MAX)] | Literal["never"] = 30 * 86400.0
+    """Seconds that the spool of a damaged file is kept (`damaged` in `data_dir`, see
+    [../topics/verification.md](../topics/verification.md)); `never` deletes none. Those of held recordings stay, those
+    of deleted ones go at once. 30 days by default: time to look into it, and no disk fills with what nobody looks
+    into."""
+
+    @property
+    def damaged_seconds(self) -> float | None:
+        """`damaged_max_age`, None for `never`."""
+        return None if self.damaged_max_age == "never" else self.damaged_max_age
 
     def rule(self) -> RetentionRule:
         """As the domain has it."""

@@ -110,6 +110,7 @@ def check_data(settings: "Settings") -> Iterator[Finding]:
         new = "" if directory.exists() else " (made at the first start)"
         text = f"{directory.absolute()}{new}, {bytes_text(usage.free)} ({share:.0%}) free{hint}"
         yield Finding(verdict, name, text)
+    yield from _damaged(settings)
 
 
 def check_ports(settings: "Settings") -> Iterator[Finding]:
@@ -217,6 +218,20 @@ CHECKS: tuple[Callable[["Settings"], Iterator[Finding]], ...] = (
     check_buckets,
     check_software,
 )
+
+
+def _damaged(settings: "Settings") -> Iterator[Finding]:
+    """What is kept of damaged files, if anything is."""
+    from livereel.control.damaged import kept_spools
+
+    if not (kept := kept_spools(settings.damaged_dir())):
+        return
+    age = settings.retention.damaged_seconds
+    until = "until somebody deletes them" if age is None else f"for {age / 86_400:.3g} days each"
+    size = bytes_text(sum(each.size for each in kept))
+    text = f"spools of {len(kept)} damaged files in {settings.damaged_dir().absolute()}, {size}, kept {until}"
+    hint = "file.json in each says what is wrong with its file"
+    yield Finding(Verdict.WARN, "damaged", f"{text}; {hint}")
 
 
 def _source(context: typer.Context) -> Finding:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from livereel.catalogue.port import Catalogue, StoredSize, UnitOfWork
+from livereel.control.damaged import DamagedSpools
 from livereel.domain.clock import Clock
 from livereel.domain.errors import InvalidParameter, StoreError
 from livereel.domain.recordings import INDEX_MAX_AGE, PLAN_LIST_MAX_AGE, DeleteReason, RecordFile
@@ -53,7 +54,10 @@ class _Group:
 
 
 class Retention:
-    """`start` it when the server works. `default` is the rule for templates without one."""
+    """`start` it when the server works. `default` is the rule for templates without one.
+
+    `damaged` is swept with the rest.
+    """
 
     def __init__(
         self,
@@ -63,12 +67,14 @@ class Retention:
         *,
         default: RetentionRule | None = None,
         wake_eraser: Callable[[], None] = lambda: None,
+        damaged: DamagedSpools | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._stores = stores
         self._clock = clock
         self._default = default or RetentionRule()
         self._wake_eraser = wake_eraser
+        self._damaged = damaged
         self._loop: asyncio.Task[None] | None = None
         self._looked_at: tuple[float, float] | None = None  # wall, monotonic
         self._doubted_until = 0.0  # monotonic
@@ -156,6 +162,8 @@ class Retention:
         if not self._clock_is_sound():
             return
         await self.sweep()
+        if self._damaged is not None:
+            await self._damaged.sweep()
         if self._clock.monotonic() >= self._forget_at:
             self._forget_at = self._clock.monotonic() + FORGET_EVERY
             await self.forget()

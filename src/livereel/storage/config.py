@@ -1,7 +1,7 @@
 """Names of buckets, and how one in an object store is reached; handed in by whoever read the settings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -54,7 +54,8 @@ class BucketConfig:
     """One bucket. Raises ValueError, saying what to do, for what cannot be used.
 
     `url` is `s3://bucket`, `obs://bucket`, `gs://bucket` or `az://account/container`, each with a path below which all
-    objects lie if wanted. `credentials` has names of CREDENTIAL_NAMES; empty means what the environment offers.
+    objects lie if wanted. `credentials` has names of CREDENTIAL_NAMES; empty means what the environment offers. `renew`
+    reads them again where they can change; it raises OSError or ValueError.
     """
 
     url: str
@@ -63,6 +64,7 @@ class BucketConfig:
     virtual_hosted: bool | None = None
     certificate: bytes | None = None  # PEM of an authority that is trusted besides the usual ones
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    renew: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         parts = _split(self.url)

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +26,7 @@ from livereel.domain.naming import check_object_key
 from livereel.storage import leftovers, refusals
 from livereel.storage.config import BucketConfig, Provider
 from livereel.storage.content_types import content_type
+from livereel.storage.credentials import Credentials
 from livereel.storage.multipart import MIB, PART_SIZE, PARTS_MAX, Multipart
 from livereel.storage.port import PartUploads, StoredObject
 from livereel.storage.s3_requests import S3Requests
@@ -72,19 +73,23 @@ class ObjectStore:
         self._config = config
         self._request_timeout = request_timeout
         self._lookup_timeout = min(LOOKUP_TIMEOUT, request_timeout)
-        self._secrets = tuple(config.credentials.values())
+        self._credentials = Credentials(bucket, config)
         self._large, self._small = asyncio.Semaphore(LARGE_AT_ONCE), asyncio.Semaphore(SMALL_AT_ONCE)
         #: Whether ETags are MD5s, by whether the object came in parts; None until there was a doubt.
         self._md5_etags: dict[bool, bool] = {}
         try:
-            self._store = _client(config, request_timeout)
+            self._store = _client(config, self._credentials, request_timeout)
             self._parts = self._multipart() if S3Requests.possible(config) else None
         except (BaseError, OSError, ValueError) as error:
-            raise StoreError(f"bucket {bucket}: {refusals.reason(str(error), self._secrets)}") from None
+            raise StoreError(f"bucket {bucket}: {self._reason(error)}") from None
 
     def _multipart(self) -> Multipart:
         requests = S3Requests(
-            self.bucket, self._config, timeout=self._request_timeout, lookup_timeout=self._lookup_timeout
+            self.bucket,
+            self._config,
+            self._credentials,
+            timeout=self._request_timeout,
+            lookup_timeout=self._lookup_timeout,
         )
         return Multipart(requests, describe=self.describe, damaged=self._damaged, verified=self._verified)
 
@@ -269,16 +274,22 @@ class ObjectStore:
         except TimeoutError:
             raise self._error(action, key, NO_ANSWER) from None
         except FileNotFoundError as error:
-            why = refusals.reason(str(error), self._secrets) if "NoSuchBucket" in str(error) else "it is not there"
+            why = self._reason(error) if "NoSuchBucket" in str(error) else "it is not there"
             raise self._error(action, key, why) from None
         except Exception as error:  # of half a dozen kinds, and all mean that it is not stored
-            raise self._error(action, key, refusals.reason(str(error), self._secrets)) from None
+            raise self._error(action, key, self._reason(error)) from None
+
+    def _reason(self, error: Exception) -> str:
+        said = str(error)
+        if refusals.may_be_of_credentials(said):
+            self._credentials.refused()
+        return refusals.reason(said, self._credentials.secrets())
 
     def _error(self, action: str, key: str, why: str) -> StoreError:
         return StoreError(f"cannot {action} {self.describe(key)}: {why}")
 
 
-def _client(config: BucketConfig, request_timeout: float) -> S3Store | GCSStore | AzureStore:
+def _client(config: BucketConfig, credentials: Credentials, request_timeout: float) -> S3Store | GCSStore | AzureStore:
     options: ClientConfig = {
         "allow_http": (config.base_url or "").startswith("http://"),
         "timeout": timedelta(seconds=request_timeout),
@@ -314,13 +325,19 @@ def _client(config: BucketConfig, request_timeout: float) -> S3Store | GCSStore 
                 chosen["region"] = config.region
             if given:
                 # Through a provider, so that no part of other credentials is taken from the environment (AWS_*).
-                chosen["credential_provider"] = lambda: {
-                    "access_key_id": given["access_key"],
-                    "secret_access_key": given["secret_key"],
-                    "token": given.get("session_token"),
-                    "expires_at": None,
-                }
+                chosen["credential_provider"] = lambda: _for_s3(credentials)
             return S3Store(config.bucket, **chosen, **common)
+
+
+def _for_s3(credentials: Credentials) -> Any:
+    now = credentials.current()
+    return {
+        "access_key_id": now["access_key"],
+        "secret_access_key": now["secret_key"],
+        "token": now.get("session_token"),
+        # What has expired is asked for again at the next request.
+        "expires_at": datetime.now(UTC) if credentials.may_change else None,
+    }
 
 
 def _md5(data: bytes | bytearray) -> bytes:

@@ -10,6 +10,9 @@ _STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]{0,40})")
 _URL = re.compile(r"(https?://[^\s?\"',]+)(\?[^\s\"',]*)?")
 
 _CREDENTIALS = "check the credentials of this bucket"
+_RENEW = (
+    "put new credentials into credentials_file of this bucket (no restart needed), or into the environment and restart"
+)
 _CLOCK = "the clocks of this machine and of the store differ: set this machine's by a time service"
 _BUCKET = "there is no such bucket: create it, or correct url, endpoint and region of this bucket"
 _RIGHTS = "this key may not do that: allow it to read, write and delete objects of this bucket"
@@ -19,7 +22,8 @@ _REGION = "region or endpoint of this bucket is another one: correct them"
 _ADVICE = {
     "InvalidAccessKeyId": f"the store does not know the access key: {_CREDENTIALS}",
     "SignatureDoesNotMatch": f"the secret key is not that of the access key, or the region is wrong: {_CREDENTIALS}",
-    "ExpiredToken": f"the session token has expired: {_CREDENTIALS}",
+    "ExpiredToken": f"the session token has expired: {_RENEW}",
+    "ExpiredTokenException": f"the session token has expired: {_RENEW}",
     "InvalidToken": f"the session token is not valid: {_CREDENTIALS}",
     "AuthenticationFailed": f"the store does not accept the credentials: {_CREDENTIALS}, and this machine's clock",
     "RequestTimeTooSkewed": _CLOCK,
@@ -40,6 +44,8 @@ _ADVICE = {
 }
 _BY_STATUS = {
     "301": _REGION,
+    # Answers to look-ups have no body, so no code either.
+    "400": f"the store does not take the request; if a session token has expired, {_RENEW}",
     "401": f"the store does not accept the credentials: {_CREDENTIALS}",
     "403": f"the store refuses: {_CREDENTIALS}, what it allows, and this machine's clock",
     "404": _BUCKET,
@@ -65,6 +71,12 @@ def code(error: str) -> str:
     """The store's code for an error, as `NoSuchUpload`; empty if it gave none."""
     found = _CODE.search(error)
     return found[1] if found else ""
+
+
+def may_be_of_credentials(error: str) -> bool:
+    """Whether other credentials might have been taken; stores are not of one mind about what they answer then."""
+    status = _STATUS.search(error)
+    return status is not None and status[1][:3] in ("400", "401", "403")
 
 
 def reason(error: str, secrets: Iterable[str] = ()) -> str:

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 from livereel.domain.errors import StoreError
 from livereel.storage import refusals
 from livereel.storage.config import BucketConfig
+from livereel.storage.credentials import Credentials
 from livereel.storage.threads import BucketThreads
 
 ANSWER_MAX = 4 << 20  # bytes; S3 lists 1000 uploads or parts at once
@@ -54,14 +55,16 @@ class _Request(NamedTuple):
 class S3Requests:
     """Speaks to one bucket. Seconds: `timeout` for a request with a part, `lookup_timeout` for any other."""
 
-    def __init__(self, bucket: str, config: BucketConfig, *, timeout: float, lookup_timeout: float) -> None:
+    def __init__(
+        self, bucket: str, config: BucketConfig, credentials: Credentials, *, timeout: float, lookup_timeout: float
+    ) -> None:
         self._config = config
+        self._credentials = credentials
         self._timeout = timeout
         self._lookup_timeout = lookup_timeout
         # Two sets: whoever asks what there is does not wait for parts on a slow link.
         self._part_threads, self._other_threads = BucketThreads(bucket), BucketThreads(bucket)
         self._region = config.region or DEFAULT_REGION
-        self._secrets = tuple(config.credentials.values())
         context = ssl.create_default_context()
         if config.certificate is not None:
             context.load_verify_locations(cadata=config.certificate.decode())
@@ -124,11 +127,13 @@ class S3Requests:
     def refusal(self, status: int, body: str) -> S3Refusal:
         """What a store's error says."""
         said = f"status code: {status} {http.client.responses.get(status, '')}\n\n{body}"
-        return S3Refusal(status, refusals.code(body), refusals.reason(said, self._secrets))
+        if refusals.may_be_of_credentials(said):
+            self._credentials.refused()
+        return S3Refusal(status, refusals.code(body), refusals.reason(said, self._credentials.secrets()))
 
     def _unanswered(self, words: str) -> S3Refusal:
         where = f"({self._config.base_url or self._bucket_url()})"
-        return S3Refusal(0, "", refusals.reason(f"{words} {where}", self._secrets))
+        return S3Refusal(0, "", refusals.reason(f"{words} {where}", self._credentials.secrets()))
 
     def _bucket_url(self) -> str:
         config = self._config
@@ -139,7 +144,7 @@ class S3Requests:
 
     def _signed(self, line: tuple[str, str, str], host: str, body: str, now: datetime) -> dict[str, str]:
         """The headers that a signature takes. `line` is method, path and query, `body` the SHA-256 of the body."""
-        credentials, moment = self._config.credentials, now.strftime("%Y%m%dT%H%M%SZ")
+        credentials, moment = self._credentials.current(), now.strftime("%Y%m%dT%H%M%SZ")
         headers = {"host": host, "x-amz-content-sha256": body, "x-amz-date": moment}
         if token := credentials.get("session_token"):
             headers["x-amz-security-token"] = token

@@ -52,6 +52,16 @@ def test_a_healthy_machine() -> None:
     assert list(Path().iterdir()) == []
 
 
+def test_spools_of_damaged_files() -> None:
+    kept = Path("livereel-data") / "damaged" / ("0" * 32)
+    kept.mkdir(parents=True)
+    (kept / "000001.flv").write_bytes(bytes(2_000_000))
+    (kept / "file.json").write_text("{}")
+    [(verdict, text)] = findings()["damaged"]
+    assert verdict == "warn"
+    assert "spools of 1 damaged files" in text and "kept for 30 days each" in text and "file.json" in text
+
+
 @pytest.mark.parametrize(("name", "value"), [("HIGH_WATER", "0.05"), ("RESERVE", str(1 << 60))])
 def test_a_disk_without_room_for_recordings(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     usage = shutil.disk_usage(Path())

@@ -5,6 +5,7 @@ Files, spools, stores and workers are real; what the recorder reports is handed 
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from livereel.control import finishing as finishing_module
+from livereel.control.damaged import DamagedSpools
+from livereel.control.retention import CLOCK_DOUBTED, Retention
 from livereel.control.templates import NewTemplate
 from livereel.domain.messages import CallbackEvent
-from livereel.domain.recordings import RecordFile, Task
+from livereel.domain.recordings import DeleteReason, RecordFile, Task
 from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, default_prefix
 from livereel.domain.verification import Damage, DamageReason, Verdict, Verification, VerifyLevel
+from livereel.observe import metrics
 from livereel.recorder.events import FileFinished, RecorderEvent, TaskFinished, TaskSpec
 from livereel.testing.source import generate_tags
 from livereel.verify.pool import VerifyPool
@@ -141,6 +145,58 @@ async def test_a_file_that_stays_damaged_keeps_its_spool(node: Node, pool: Verif
     written = manifest(node)["files"]
     assert isinstance(written, list)
     assert written[0]["verification"] == "damaged" and written[0]["verification_reasons"]
+
+
+async def keep_spool(node: Node, pool: VerifyPool) -> RecordFile:
+    """A damaged file whose spool is kept, as of now."""
+    made = await recorded(node, FLV)
+    event = made.file(FLV)
+    made.spool.task_dir.joinpath("000001.flv").write_bytes(b"")
+    event.path.write_bytes(event.path.read_bytes()[:100_000])
+    await report(node, *made.events)
+    [file] = (await files(node, made.task)).values()
+    os.utime(node.root / "damaged" / file.job_id / "file.json", (node.clock.now(),) * 2)
+    return file
+
+
+async def test_kept_spools_go_after_a_while(node: Node, pool: VerifyPool) -> None:
+    file = await keep_spool(node, pool)
+    damaged, place = node.root / "damaged", node.root / "damaged" / file.job_id
+    (damaged / "notes of mine").mkdir()
+    retention = Retention(
+        node.catalogue, node.stores, node.clock, damaged=DamagedSpools(node.catalogue, node.clock, damaged, 1000.0)
+    )
+    node.clock.advance(999)
+    await retention.look()
+    assert place.is_dir()
+    assert metrics.damaged_spools._value.get() == 1
+    assert metrics.damaged_spool_bytes._value.get() == sum(each.stat().st_size for each in place.iterdir())
+    async with node.catalogue.write() as uow:
+        await uow.holds.put(file.task_id, node.clock.now())
+    node.clock.advance(2)
+    await retention.look()
+    assert place.is_dir()  # the recording is held
+    async with node.catalogue.write() as uow:
+        await uow.holds.delete(file.task_id)
+    await DamagedSpools(node.catalogue, node.clock, damaged, None).sweep()
+    assert place.is_dir()  # never
+    node.clock.set(node.clock.now() + 3 * 3600)
+    await retention.look()
+    assert place.is_dir()  # nobody knows what time it is
+    node.clock.advance(CLOCK_DOUBTED)
+    await retention.look()
+    assert [each.name for each in damaged.iterdir()] == ["notes of mine"]
+    assert metrics.damaged_spools._value.get() == 0
+
+
+async def test_the_kept_spool_of_a_deleted_recording_goes_at_once(node: Node, pool: VerifyPool) -> None:
+    file = await keep_spool(node, pool)
+    damaged = DamagedSpools(node.catalogue, node.clock, node.root / "damaged", None)
+    assert await damaged.sweep() == 0
+    async with node.catalogue.write() as uow:
+        assert await uow.files.mark_deleting(file.job_id, DeleteReason.API, node.clock.now())
+    assert await damaged.sweep() == 1
+    assert not list((node.root / "damaged").iterdir())
 
 
 async def test_what_was_sent_broken_is_not_made_again(node: Node) -> None:

@@ -5,7 +5,7 @@ import http.client
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -31,13 +31,16 @@ class Gateway:
     def __init__(self, port: int) -> None:
         self.requests: list[Request] = []  # that the server answered with success
         self.on_request: Callable[[Request], int | None] = lambda _request: None
+        self._under_way = 0
+        self._settled = threading.Condition()
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                gateway._handle(self, port)
+                with gateway._counted():
+                    gateway._handle(self, port)
 
             def log_message(self, *_arguments: object) -> None:
                 pass
@@ -52,6 +55,22 @@ class Gateway:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def settle(self) -> None:
+        """Wait until nothing is under way: whoever sent it may be dead, and the server goes on."""
+        with self._settled:
+            assert self._settled.wait_for(lambda: self._under_way == 0, 60)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._settled:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._settled:
+                self._under_way -= 1
+                self._settled.notify_all()
 
     def parts(self) -> list[int]:
         """Numbers of the parts that arrived, in their order."""
@@ -71,18 +90,31 @@ class Gateway:
             client.connection.close()
             return
         body = client.rfile.read(size)
+        if len(body) < size:  # whoever sent it died
+            return
         with contextlib.suppress(OSError):
-            if wanted is not None:
-                client.send_response(wanted)
-                client.send_header("Content-Length", "0")
+            status, said = (wanted, b"") if wanted is not None else self._refusal(client)
+            if status:
+                client.send_response(status)
+                client.send_header("Content-Length", str(len(said)))
                 client.end_headers()
+                if client.command != "HEAD":
+                    client.wfile.write(said)
                 return
             self._forward(client, port, request, body)
+
+    def _refusal(self, _client: BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        """Status and body for a request that is not forwarded; 0 if it is."""
+        return 0, b""
+
+    def _headers(self, client: BaseHTTPRequestHandler) -> dict[str, str]:
+        """What is forwarded besides the body."""
+        return dict(client.headers.items())
 
     def _forward(self, client: BaseHTTPRequestHandler, port: int, request: Request, body: bytes) -> None:
         server = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
-            server.request(client.command, client.path, body, dict(client.headers.items()))
+            server.request(client.command, client.path, body, self._headers(client))
             answer = server.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException):
