@@ -240,8 +240,11 @@ class Files(Protocol):
         ...
 
     async def by_key(self, bucket: str, object_key: str) -> RecordFile | None: ...
-    async def playlists_beside(self, file: RecordFile) -> list[RecordFile]:
-        """Other HLS files whose playlists are in the same directory, those deleted left out."""
+    async def playlists_beside(self, file: RecordFile, *, ended_after: float | None = None) -> list[RecordFile]:
+        """Other HLS files whose playlists are in the same directory, those deleted left out.
+
+        With `ended_after` those alone that ended after that Unix time, or have not ended.
+        """
         ...
 
     async def deletable(

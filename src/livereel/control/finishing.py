@@ -17,6 +17,7 @@ import structlog
 from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.control.announcer import Announcer, Change
 from livereel.control.report import recording_json
+from livereel.control.stored_names import apart
 from livereel.control.uploads.service import Uploads
 from livereel.control.verification import VERIFY_WAIT, FileVerifier
 from livereel.domain.clock import Clock
@@ -220,10 +221,10 @@ class Finishing:
             height=event.height,
         )
         try:
-            await self._add(task, file)
+            file = await self._add(task, file)
         except ResourceExists:
             file = replace(file, object_key=without_collision(file.object_key, file.job_id))
-            await self._add(task, file)
+            file = await self._add(task, file)
         self._files[file.job_id] = file
         await self._uploads.began(task, file)
         await self._trim(task)
@@ -291,6 +292,8 @@ class Finishing:
         async with self._locks[job_id]:
             file = replace(self._files[job_id], bucket=bucket)
             async with self._catalogue.write() as uow:
+                if (task := await uow.tasks.get(file.task_id)) is not None:
+                    file = await apart(uow, task.template, file)
                 try:
                     await uow.files.update(file)
                 except ResourceExists:  # somebody else's name there
@@ -376,10 +379,12 @@ class Finishing:
         if not self._ending:
             self._idle.set()
 
-    async def _add(self, task: Task, file: RecordFile) -> None:
+    async def _add(self, task: Task, file: RecordFile) -> RecordFile:
         async with self._announcer.change() as change:
+            file = await apart(change.uow, task.template, file)
             await change.uow.files.add(file)
             await change.tell(CallbackEvent.RECORD_NEW_FILE_START, task, file=file)
+        return file
 
     async def _save(self, file: RecordFile) -> None:
         async with self._catalogue.write() as uow:

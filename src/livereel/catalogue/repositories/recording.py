@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, select, update
+from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page, StoredSize
@@ -118,13 +118,16 @@ class SqlFiles(Repository):
         row = await self._one(select(tables.files).where(c.bucket == bucket, c.object_key == object_key))
         return _file(row) if row else None
 
-    async def playlists_beside(self, file: RecordFile) -> list[RecordFile]:
+    async def playlists_beside(self, file: RecordFile, *, ended_after: float | None = None) -> list[RecordFile]:
         c = tables.files.c
         directory = file.object_key.rpartition("/")[0]
         # What sorts between the directory's slash and the character after it: a range that the index answers.
         where = [c.object_key > f"{directory}/", c.object_key < f"{directory}0"] if directory else []
         where += [c.bucket == file.bucket, c.format == RecordFormat.HLS, c.job_id != file.job_id]
-        rows = await self._all(select(tables.files).where(*where, c.state != FileState.DELETED))
+        where.append(c.state != FileState.DELETED)
+        if ended_after is not None:
+            where.append(or_(c.ended_at > ended_after, c.ended_at.is_(None)))
+        rows = await self._all(select(tables.files).where(*where))
         return [_file(row) for row in rows if row["object_key"].rpartition("/")[0] == directory]
 
     async def deletable(
