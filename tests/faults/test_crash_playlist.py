@@ -4,8 +4,11 @@ In the working directory only kills count: after a power cut it is emptied and e
 In a bucket of this machine power cuts count too: what was reported stored is what the spool was given up for.
 """
 
+import asyncio
 import json
+import os
 import random
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 from livereel.recorder.events import SliceReady
 from livereel.storage.local import LocalStore
 from livereel.testing.source import generate_tags
-from tests.faults.tape import Disk, Note, Tape, torn
+from tests.faults.tape import Bang, Disk, Note, Tape, torn
 from tests.integration.recorder.spools import HLS, Spool, finished, run, spec
 
 TS_PACKET = 188
@@ -134,3 +137,85 @@ def check_bucket(files: dict[str, bytes], stored: dict[str, bytes], allowed: dic
     if (playlist := found.get("live/cam/index.m3u8")) is not None:
         for name in json.loads(playlist[: len(playlist) // 9])["slices"]:
             assert f"live/cam/{name}" in found
+
+
+async def test_what_a_dead_writer_made_is_synced_by_the_next(tmp_path: Path) -> None:
+    """Killed at any step of the first put, directories may be there whose names are not on disk yet."""
+    chance = random.Random(5)
+    dies_at, died = 0, True
+    while died:
+        root = tmp_path / str(dies_at)
+        root.mkdir()
+        with pytest.MonkeyPatch.context() as taping:
+            tape = Tape(root, taping)
+            tape.dies_at = died_at = dies_at
+            try:
+                await LocalStore("recordings", root / "store" / "recordings").put_bytes("live/cam/one", b"1")
+                died = False
+            except Bang:
+                pass
+            tape.dies_at = None
+            dies_at += 1
+            for key in ("live/cam/two", "live/three"):
+                # A store for each, as two processes have.
+                await LocalStore("recordings", root / "store" / "recordings").put_bytes(key, key.encode())
+                tape.note(Stored(key, key.encode()))
+        disk, stored = Disk(), dict[str, bytes]()
+        for step in tape.steps:
+            disk.play(step)
+            if isinstance(step, Note):
+                stored[step.value.key] = step.value.data
+                for _ in range(CUTS_PER_STEP):
+                    found = disk.after_power_cut(chance)
+                    for name, data in stored.items():
+                        assert found.get(f"store/recordings/{name}") == data, f"killed at {died_at}: {name} is lost"
+    assert dies_at > 10
+
+
+async def test_who_comes_second_does_not_rely_on_a_name_that_the_first_has_not_synced(tmp_path: Path) -> None:
+    """Two writers in a new directory; the one that made it hangs before it can bring its name to the disk."""
+    hangs, goes_on = threading.Event(), threading.Event()
+    with pytest.MonkeyPatch.context() as taping:
+        tape = Tape(tmp_path, taping)
+        store = LocalStore("recordings", tmp_path / "store")
+        await store.put_bytes("before", b"0")
+        sync = os.fsync
+
+        def patient(descriptor: int) -> None:
+            made = os.readlink(f"/proc/self/fd/{descriptor}").endswith("/live/cam")
+            if made and not hangs.is_set():
+                hangs.set()
+                goes_on.wait(60)
+            sync(descriptor)
+
+        taping.setattr(os, "fsync", patient)
+        first = asyncio.create_task(store.put_bytes("live/cam/deep/one", b"1"))
+        await asyncio.to_thread(hangs.wait, 60)
+        await store.put_bytes("live/cam/deep/two", b"2")
+        tape.note(Stored("live/cam/deep/two", b"2"))
+        until = len(tape.steps)
+        goes_on.set()
+        await first
+    disk, chance = Disk(), random.Random(7)
+    for step in tape.steps[:until]:
+        disk.play(step)
+    for _ in range(50):
+        assert disk.after_power_cut(chance).get("store/live/cam/deep/two") == b"2"
+
+
+async def test_a_directory_that_goes_and_comes_again_is_synced_again(tmp_path: Path) -> None:
+    """It may have the inode of the one before."""
+    with pytest.MonkeyPatch.context() as taping:
+        tape = Tape(tmp_path, taping)
+        store = LocalStore("recordings", tmp_path / "store")
+        for turn in range(5):
+            await store.put_bytes("live/cam/one", b"%d" % turn)
+            tape.note(Stored("live/cam/one", b"%d" % turn))
+            assert await store.delete("live/cam/one")
+            os.mkdir(tmp_path / "store" / "live")  # by somebody who does not sync it
+    disk, chance = Disk(), random.Random(9)
+    for step in tape.steps:
+        disk.play(step)
+        if isinstance(step, Note):
+            for _ in range(CUTS_PER_STEP):
+                assert disk.after_power_cut(chance).get("store/live/cam/one") == step.value.data

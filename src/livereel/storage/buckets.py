@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from livereel.domain.errors import InvalidParameter
+from livereel.spool.directories import DurableNames
 from livereel.storage.config import BucketConfig, check_bucket
 from livereel.storage.local import LocalStore
 from livereel.storage.object_store import ObjectStore
@@ -21,19 +22,19 @@ class LocalStores:
     def __init__(self, root: Path, *, create: bool = True) -> None:
         self._root = root
         self._create = create
-        self._threads: dict[str, BucketThreads] = {}
+        self._known: dict[str, tuple[BucketThreads, DurableNames]] = {}
 
     def get(self, bucket: str) -> LocalStore:
         """Raises InvalidParameter for a bucket that may not be used."""
         directory = self._root / check_bucket(bucket)
-        if (threads := self._threads.get(bucket)) is None:
+        if (known := self._known.get(bucket)) is None:
             # Asked once only: later it may be a file system that hangs, and this is not one of the bucket's threads.
             if not self._create and not directory.is_dir():
                 raise InvalidParameter(
                     f"there is no bucket {bucket}: make the directory {directory} or name another one"
                 )
-            threads = self._threads[bucket] = BucketThreads(bucket)
-        return LocalStore(bucket, directory, threads)
+            known = self._known[bucket] = BucketThreads(bucket), DurableNames()
+        return LocalStore(bucket, directory, *known)
 
 
 class Buckets:

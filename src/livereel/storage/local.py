@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from livereel.domain.errors import StoreError
 from livereel.domain.naming import check_object_key
-from livereel.spool.directories import make_durable
+from livereel.spool.directories import DurableNames, make_durable
 from livereel.storage.port import Space, StoredObject
 from livereel.storage.source import open_source
 from livereel.storage.threads import LOOKUP_TIMEOUT, BucketThreads
@@ -47,15 +47,18 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class LocalStore:
     """`port.Store` in the directory `root`, which is made when the first object is put.
 
-    All stores of one bucket share its `threads`.
+    All stores of one bucket share its `threads`, and what they know of its directories.
     """
 
     near = True
 
-    def __init__(self, bucket: str, root: Path, threads: BucketThreads | None = None) -> None:
+    def __init__(
+        self, bucket: str, root: Path, threads: BucketThreads | None = None, names: DurableNames | None = None
+    ) -> None:
         self.bucket = bucket
         self._root = root
         self._threads = threads or BucketThreads(bucket)
+        self._names = names or DurableNames()
 
     @property
     def parts(self) -> None:
@@ -222,7 +225,7 @@ class LocalStore:
                 while directories:
                     empty = directories.pop()
                     with self._walk(directories, make=False) as directory:
-                        os.rmdir(empty, dir_fd=directory)
+                        self._names.remove(empty, directory)
         return True
 
     def _space(self) -> Space | None:
@@ -257,20 +260,38 @@ class LocalStore:
     @contextlib.contextmanager
     def _walk(self, directories: list[str], *, make: bool) -> Iterator[int]:
         """A descriptor of the directory, opened step by step from the bucket's."""
-        if make:
-            make_durable(self._root)
-        # The bucket's own directory may be a link: whoever can make one there is the operator.
-        current = os.open(self._root, _DIRECTORY & ~os.O_NOFOLLOW)
+        current = self._open_root(make=make)
         try:
             for name in directories:
                 if make:
-                    _make_directory(name, current)
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=current)
                 below = os.open(name, _DIRECTORY, dir_fd=current)
-                os.close(current)
-                current = below
+                above, current = current, below
+                try:
+                    if make and below not in self._names:
+                        os.fsync(above)
+                        self._names.add(below)
+                finally:
+                    os.close(above)
             yield current
         finally:
             os.close(current)
+
+    def _open_root(self, *, make: bool) -> int:
+        # The bucket's own directory may be a link: whoever can make one there is the operator.
+        flags = _DIRECTORY & ~os.O_NOFOLLOW
+        if make and not self._root.exists():
+            make_durable(self._root)
+        root = os.open(self._root, flags)
+        if make and root not in self._names:
+            try:
+                make_durable(self._root)
+            except OSError:
+                os.close(root)
+                raise
+            self._names.add(root)
+        return root
 
     @contextlib.contextmanager
     def _errors(self, action: str, key: str) -> Iterator[None]:
@@ -310,14 +331,6 @@ def _shortened(component: str) -> str:
     if len(extension.encode()) > _EXTENSION_MAX_BYTES:
         extension = ""
     return f"{beginning}~{hashlib.sha256(data).hexdigest()[:32]}{extension}"
-
-
-def _make_directory(name: str, parent: int) -> None:
-    try:
-        os.mkdir(name, dir_fd=parent)
-    except FileExistsError:
-        return
-    os.fsync(parent)
 
 
 def _link(path: Path, directory: int, name: str, source: int) -> bool:
