@@ -3,9 +3,12 @@
 import asyncio
 import hashlib
 import json
+import re
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,11 @@ from tests.faults.encoders import Crew, Encoder
 from tests.faults.instance import PATIENCE, Instance
 from tests.faults.numbered import Media, numbers_in
 from tests.integration.storage.conftest import config
+from tests.integration.storage.lender import Lender
 from tests.integration.storage.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 from tests.integration.storage.seaweed import BUCKET as STORE_BUCKET
+
+KEYS = "store.toml"
 
 
 @pytest.fixture
@@ -35,18 +41,18 @@ def seaweed(tmp_path: Path) -> Iterator[Seaweed]:
         seaweed.remove()
 
 
-@pytest.fixture
-def instance(tmp_path: Path, told: Receiver, seaweed: Seaweed) -> Iterator[Instance]:
+@contextmanager
+def recording_into(endpoint: str, keys: str, directory: Path, told: Receiver) -> Iterator[Instance]:
     """A server that records into the store, and does not wait long for it when it is to stop."""
-    instance = Instance(tmp_path / "server", told, LIVEREEL_STOP_GRACE="2")
-    credentials = instance.directory / "store.toml"
-    credentials.write_text(f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET_KEY}"\n')
+    instance = Instance(directory, told, LIVEREEL_STOP_GRACE="2")
+    credentials = directory / KEYS
+    credentials.write_text(keys)
     credentials.chmod(0o600)
-    (instance.directory / "livereel.toml").write_text(
+    (directory / "livereel.toml").write_text(
         f"""
         [storage.buckets.{BUCKET}]
         url = "s3://{STORE_BUCKET}/tenant"
-        endpoint = "{seaweed.endpoint}"
+        endpoint = "{endpoint}"
         region = "us-east-1"
         credentials_file = "{credentials}"
         """
@@ -55,6 +61,20 @@ def instance(tmp_path: Path, told: Receiver, seaweed: Seaweed) -> Iterator[Insta
         yield instance.set_up()
     finally:
         instance.clean_up()
+
+
+@pytest.fixture
+def instance(tmp_path: Path, told: Receiver, seaweed: Seaweed) -> Iterator[Instance]:
+    keys = f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET_KEY}"\n'
+    with recording_into(seaweed.endpoint, keys, tmp_path / "server", told) as instance:
+        yield instance
+
+
+@pytest.fixture
+def lender(seaweed: Seaweed) -> Iterator[Lender]:
+    lender = Lender(seaweed.s3_port)
+    yield lender
+    lender.close()
 
 
 @pytest.mark.parametrize(("fault", "end"), [("killed", "stopped"), ("hangs", "killed")])
@@ -75,6 +95,7 @@ def test_a_store_that_is_away_gets_everything_once_it_is_back(
         assert instance.control("STOP", "away").status == 200
         instance.wait_for_state("away", "finishing")
         time.sleep(1)
+        check_shown(instance, "no connection: look whether the store is up" if fault == "killed" else None)
         if end == "stopped":
             instance.send(signal.SIGTERM)
             assert instance.exit_status() == 0
@@ -96,6 +117,76 @@ def test_a_store_that_is_away_gets_everything_once_it_is_back(
     wait_until(lambda: not instance.unfinished(["away"]), PATIENCE, "callbacks")
     check_callbacks(instance, "away", instance.tasks("away"))
     check_tidy(instance)
+    assert instance.cli("uploads") == "nothing waits\n"
+
+
+def test_keys_that_expire_while_a_server_records(
+    lender: Lender, seaweed: Seaweed, told: Receiver, crew: Crew, numbered: Media, tmp_path: Path
+) -> None:
+    """Everything waits and says why; new keys are found without a restart, and everything goes on."""
+    first = lender.lend(3600)
+    with recording_into(lender.endpoint, first.toml(), tmp_path / "server", told) as instance:
+        instance.template("away")
+        encoder = Encoder(crew, numbered, lambda: instance.port, "away").start()
+        try:
+            instance.start_when_live("away")
+            wait_until(lambda: instance.query("SELECT * FROM slices"), PATIENCE, "a slice in the store")
+            lender.expire()
+            wait_until(lambda: "ExpiredToken" in lender.refused, PATIENCE, "a request with the old keys")
+            wait_until(lambda: encoder.sent > 100, PATIENCE, "more of the push")
+            sent = encoder.sent
+            assert instance.control("STOP", "away").status == 200
+            instance.wait_for_state("away", "finishing")
+            check_shown(instance, "ExpiredToken: the session token has expired: put new credentials into")
+            assert any(
+                event["event"] == "store_failed" and "the session token has expired" in event["error"]
+                for event in instance.events()
+                if event.get("event") == "store_failed"
+            )
+            secret = first.secret_key, first.session_token
+            assert not any(word in instance.log_text() + instance.cli("uploads", "--json") for word in secret)
+        finally:
+            encoder.leave()
+        second = lender.lend(3600)
+        fresh = instance.directory / f"{KEYS}.new"
+        fresh.write_text(second.toml())
+        fresh.replace(instance.directory / KEYS)
+        instance.wait_for_state("away", "completed")
+        check_stored(instance, seaweed, sent, numbered, tmp_path / "fetched")
+        wait_until(lambda: not instance.unfinished(["away"]), PATIENCE, "callbacks")
+        check_callbacks(instance, "away", instance.tasks("away"))
+        check_tidy(instance)
+        assert any(event.get("event") == "credentials_renewed" for event in instance.events())
+        assert lender.used[-1] == second.access_key
+        assert instance.cli("uploads") == "nothing waits\n"
+
+
+def check_shown(instance: Instance, why: str | None) -> None:
+    """The server is ready, and what waits for the store is shown everywhere, with the reason once there is one."""
+    with urllib.request.urlopen(f"{instance.endpoint}/readyz", timeout=30) as answer:
+        assert answer.status == 200
+        assert set(json.load(answer)["checks"].values()) == {None}
+    with urllib.request.urlopen(f"{instance.endpoint}/metrics", timeout=30) as answer:
+        metrics = answer.read().decode()
+    waiting = re.search(rf'^livereel_upload_backlog_files{{bucket="{BUCKET}"}} (\S+)$', metrics, re.MULTILINE)
+    assert waiting is not None and float(waiting[1]) >= 1
+    if why is None:  # the first attempt is under way still
+        instance.cli("uploads")
+        return
+
+    def told() -> bool:
+        return all(row["last_error"] for row in instance.query("SELECT last_error FROM uploads"))
+
+    wait_until(lambda: instance.query("SELECT id FROM uploads") and told(), PATIENCE, "the reason")
+    shown = json.loads(instance.cli("uploads", "--json"))
+    [backlog] = shown["backlog"]
+    assert backlog["bucket"] == BUCKET and backlog["files"] >= 1 and backlog["bytes"] > 0 and backlog["since"]
+    assert why in backlog["last_error"]
+    assert all(upload["attempts"] >= 1 and upload["next_attempt"] for upload in shown["uploads"])
+    lines = instance.cli("uploads").splitlines()
+    assert f"{BUCKET}: {backlog['last_error']}" in lines  # in one piece
+    answered = instance.api().live("GET", "livereel/uploads")
+    assert why in answered["backlog"][0]["last_error"]
 
 
 def check_stored(instance: Instance, seaweed: Seaweed, sent: int, media: Media, directory: Path) -> None:

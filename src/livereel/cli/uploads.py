@@ -32,7 +32,9 @@ def uploads(
         if as_json:
             print_json({"backlog": buckets, "uploads": rows})
             return
-        show(["bucket", "files", "waiting", "since", "last_error"], buckets, as_json=False, empty="nothing waits")
+        show(["bucket", "files", "waiting", "since"], buckets, as_json=False, empty="nothing waits")
+        for each in (each for each in buckets if each["last_error"]):
+            say(f"{each['bucket']}: {each['last_error']}")  # a column would break it into pieces
         if rows:
             say("")
             show(["job", "bucket", "state", "sent", "of", "attempts", "next_attempt"], rows, as_json=False)

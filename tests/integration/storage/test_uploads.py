@@ -346,7 +346,7 @@ async def test_what_is_not_wanted_any_more_is_aborted(
 FAULTS: dict[str, Callable[[Request], int | None]] = {
     "5xx": lambda request: 503 if request.part in (2, 5) else None,
     "a reset in mid-part": lambda request: Gateway.RESET if request.part == 3 else None,
-    "an expired token": lambda request: 403 if request.part else None,
+    "a refused part": lambda request: 403 if request.part else None,
     "a completion that fails": lambda request: (
         500 if request.method == "POST" and "uploadId" in request.query else None
     ),
