@@ -34,6 +34,11 @@ from livereel.spool import recovery
 
 log = structlog.get_logger()
 
+#: Seconds of a spool that nobody knows. A task's first row does not wait for the disk, so a START that was not answered
+#: yet may leave nothing but a spool, with so many seconds in it at most. A longer one was in a catalogue once: perhaps
+#: this one is an older copy.
+UNANSWERED_MAX = 30.0
+
 
 async def recover(
     *,
@@ -92,17 +97,35 @@ async def recover(
 
 
 async def _clear(catalogue: Catalogue, spool_dir: Path) -> None:
-    """Remove the spools of tasks that are over: the server was killed between writing that down and removing them."""
+    """Remove the spools of tasks that are over: the server was killed between writing that down and removing them.
+
+    And those of tasks that never were, as far as anybody has been told.
+    """
     for task_id in await asyncio.to_thread(_spools, spool_dir):
         async with catalogue.read() as uow:
             task = await uow.tasks.get(task_id)
             files = await uow.files.of_task(task_id)
         if task is None:
-            log.warning("spool_of_unknown_task", task=task_id)
+            await asyncio.to_thread(_clear_unknown, spool_dir, task_id)
         elif task.state is TaskState.COMPLETED or (task.state is TaskState.FAILED and _whole_format(files)):
             with contextlib.suppress(SpoolError):  # it is in nobody's way
                 await asyncio.to_thread(recovery.remove, spool_dir, task_id)
                 log.info("spool_cleared", stream=str(task.key), task=task_id)
+
+
+def _clear_unknown(spool_dir: Path, task_id: str) -> None:
+    try:
+        seconds = 0.0
+        if recovery.recover(spool_dir, task_id) is not None:
+            began_at, ended_at = recovery.began_at(spool_dir, task_id), recovery.last_written_at(spool_dir, task_id)
+            seconds = ended_at - began_at if began_at is not None and ended_at is not None else float("inf")
+        if seconds <= UNANSWERED_MAX:
+            recovery.remove(spool_dir, task_id)
+            log.info("spool_of_unanswered_start_cleared", task=task_id, seconds=round(seconds, 1))
+        else:
+            log.warning("spool_of_unknown_task", task=task_id)
+    except SpoolError as error:
+        log.warning("spool_of_unknown_task", task=task_id, error=error.detail)
 
 
 def _spools(spool_dir: Path) -> list[str]:

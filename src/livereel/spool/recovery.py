@@ -7,7 +7,7 @@ kept only as far as the checks (see `flv.marks`) say that it is what was written
 
 import os
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,10 @@ import structlog
 
 from livereel.domain.errors import SpoolError
 from livereel.domain.recordings import SpoolPosition
+from livereel.flv.marks import parse_mark
 from livereel.spool.directories import fsync_directory, fsync_file
 from livereel.spool.format import HEADER_SIZE, boot_id, segment_path, segments, task_directory
+from livereel.spool.tail import SpoolTail
 from livereel.spool.walk import Checked, Walked, is_right, walk
 
 log = structlog.get_logger()
@@ -151,6 +153,13 @@ def trim(directory: Path, task_id: str, before: int) -> int:
     except OSError as error:
         raise SpoolError(f"spool {task_dir} cannot be trimmed: {error}") from error
     return len(gone)
+
+
+def began_at(directory: Path, task_id: str) -> float | None:
+    """Unix time at which the first tag of a spool came in, None when it does not say. Raises SpoolError."""
+    with closing(SpoolTail(directory, task_id)) as tail:
+        marks = (parse_mark(tag) for _, tag in tail.read())
+        return next((mark.wall for mark in marks if mark is not None), None)
 
 
 def last_written_at(directory: Path, task_id: str) -> float | None:
