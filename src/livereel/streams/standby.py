@@ -39,7 +39,7 @@ class Push(Protocol):
         """True while no more tags are wanted; those handed over are kept."""
         ...
 
-    def feed(self, tags: list[Tag], now: float) -> None:
+    def feed(self, tags: list[Tag], now: float, steady: float | None = None) -> None:
         """Take the next tags, in the order they came."""
         ...
 
@@ -83,18 +83,18 @@ class Standby:
         """Only what is live can be held back; a ring has bounds of its own."""
         return self.role is Role.LIVE and self.live.congested
 
-    def feed(self, tags: list[Tag], now: float) -> None:
+    def feed(self, tags: list[Tag], now: float, steady: float | None = None) -> None:
         """To the stream when live, else into the ring."""
         if self.role is not Role.LIVE:
             self._own.keep(max(0.0, now - self.live.heard_at) + MARGIN)
-            self._own.feed(tags, now)
+            self._own.feed(tags, now, steady)
             return
         if self._seam is not None:
             tags = self._seam.behind(tags)
             if self._seam.is_passed:
                 self._seam = None
         if tags:
-            self.live.feed(tags, now)
+            self.live.feed(tags, now, steady)
 
     def take_over(self, now: float) -> bool:
         """Go on with the stream in place of a push that broke; True if its tags go on without a seam."""
