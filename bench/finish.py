@@ -1,6 +1,6 @@
 """How long after STOP an application hears RECORD_FILE_COMPLETE, against how long the recording was.
 
-    python -m bench.finish [--rounds 3] [--hours 6] [--megabytes 330] [--streams 20] [--local]
+    python -m bench.finish [--rounds 3] [--hours 6] [--streams 20] [--hours-of-many 1] [--local]
 
 A real `livereel serve` records FLV, MP4 and HLS into a real SeaweedFS (with --local into a directory). Media are fed
 faster than they play, with the timestamps of so many hours. STOP is sent when the recorder and the store have caught
@@ -264,7 +264,9 @@ class Bench:
     def _wait_caught_up(self) -> None:
         """Little is unread in the spools and nothing waits for the store, for longer than reports take."""
         quiet, deadline = 0, time.monotonic() + PATIENCE
-        while quiet < 11:
+        for look in itertools.count(1):
+            if quiet == 11:
+                return
             assert time.monotonic() < deadline, "the server does not catch up"
             time.sleep(0.5)
             with urllib.request.urlopen(f"{self._served.api}/metrics") as answer:
@@ -276,6 +278,8 @@ class Bench:
             ]
             idle = all(float(line.split()[-1]) < CAUGHT_UP * max(1, len(self._open)) for line in lines)
             quiet = quiet + 1 if idle else 0
+            if look % 20 == 0:
+                print("not caught up:", ", ".join(line.removeprefix("livereel_") for line in lines), file=sys.stderr)
 
 
 def alone(store: Seaweed, files: int) -> str:
@@ -325,7 +329,8 @@ def run(options: argparse.Namespace, work: Path, store: Seaweed | None, told: To
         begun = time.monotonic()
         seconds = options.hours * 3600
         singles = [bench.record(1, seconds, options.megabytes) for _ in range(options.rounds)] if seconds else []
-        many = bench.record(options.streams, seconds, options.megabytes_of_many) if seconds and options.streams else []
+        hours = options.hours_of_many if options.streams else 0.0
+        many = bench.record(options.streams, hours * 3600, options.megabytes_of_many) if hours else []
         print(f"fed in {time.monotonic() - begun:.0f} s", flush=True)
         for turn in range(options.rounds):
             bench.stop("10 s", bench.record(1, SHORT_SECONDS, SHORT_MEGABYTES))
@@ -336,7 +341,7 @@ def run(options: argparse.Namespace, work: Path, store: Seaweed | None, told: To
                 short = bench.record(options.streams, SHORT_SECONDS, SHORT_MEGABYTES)
                 bench.stop(f"{options.streams} of 10 s", short)
                 if many and not turn:
-                    bench.stop(f"{options.streams} of {options.hours:g} h", many)
+                    bench.stop(f"{options.streams} of {hours:g} h", many)
         print("STOP to RECORD_FILE_COMPLETE, seconds")
         bench.report()
 
@@ -346,7 +351,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of one recording at a time")
     parser.add_argument("--hours", type=float, default=6.0, help="of the long ones; 0 leaves them out")
     parser.add_argument("--megabytes", type=float, default=330.0, help="of each file of a long one")
-    parser.add_argument("--megabytes-of-many", type=float, default=23.0, help="the same, of many at once")
+    parser.add_argument("--hours-of-many", type=float, default=1.0, help="of many long ones at once; 0: none")
+    parser.add_argument("--megabytes-of-many", type=float, default=16.0, help="the same, of many at once")
     parser.add_argument("--streams", type=int, default=20, help="at once; 0 leaves that out")
     parser.add_argument("--local", action="store_true", help="record into a directory")
     options = parser.parse_args()

@@ -35,9 +35,9 @@ from livereel.verify.pool import TRIES, CannotRemake, VerifyPool
 
 log = structlog.get_logger()
 
-#: Seconds that RECORD_FILE_COMPLETE waits for the verdict once the file is stored. For files of more media than
-#: VERIFY_WAIT_MEDIA (seconds), which take longer to read, it does not, nor for those whose reading was put off:
-#: nobody is to wait in vain.
+#: Seconds that RECORD_FILE_COMPLETE waits for the verdict once the file is stored. Nobody is to wait in vain: for files
+#: of more media than VERIFY_WAIT_MEDIA (seconds), which take longer to read, it does not wait, and their reading is put
+#: off until they are stored, as it is when many are on their way.
 VERIFY_WAIT: Final = 1.0
 VERIFY_WAIT_MEDIA: Final = 300.0
 
@@ -94,7 +94,7 @@ class FileVerifier:
         """Read the file that the recorder has just completed."""
         read = event.resume.checkpoint.get("read") if event.resume is not None else None
         end = SpoolPosition(*read) if read else file.start
-        put_off = not self._turns.closed(file.job_id)
+        put_off = not self._turns.closed(file.job_id) or (file.duration or 0.0) > VERIFY_WAIT_MEDIA
         self._start(task, file, event.path, SpoolPosition(end.segment, end.offset + 1), put_off=put_off)
 
     def resume(self, task: Task, file: RecordFile) -> None:
@@ -108,8 +108,7 @@ class FileVerifier:
         self._turns.arrived(job_id)
         if (job := self._jobs.get(job_id)) is None:
             return None
-        long = (job.file.duration or 0.0) > VERIFY_WAIT_MEDIA
-        if self._pool.level is VerifyLevel.OFF or long or job.put_off:
+        if self._pool.level is VerifyLevel.OFF or job.put_off:
             seconds = 0.0
         await asyncio.wait({job.verdict}, timeout=seconds)
         return job.verdict.result() if job.verdict.done() else None
@@ -182,7 +181,7 @@ class FileVerifier:
     async def _judge(self, job: _Job) -> Verdict:
         """The verdict, which there is in any case: without one the file would stay pending when its task is over."""
         if job.put_off:
-            await self._turns.wait()
+            await self._turns.wait(job.file.job_id)
         backoff = Backoff()
         for attempt in range(1, TRIES + 1):
             try:

@@ -1,7 +1,7 @@
-"""When a closed file is read again: at once, or when most of those that were closed with it are stored.
+"""When a closed file is read again: at once, or when it is stored and most of those are that were closed with it.
 
-Reading a file takes several times the CPU of storing what is left of it after a STOP. When many recordings end
-together, applications wait for their files to be stored, and nobody needs the verdicts meanwhile.
+Reading a file takes several times the CPU of storing what is left of it after a STOP. Applications wait for files to be
+stored; where nobody waits for the verdict, or many recordings end together, reading comes after that.
 """
 
 import asyncio
@@ -20,28 +20,26 @@ class Turns:
     def __init__(self, *, put_off: float = PUT_OFF) -> None:
         self._put_off = put_off
         self._on_their_way: set[str] = set()
-        self._calm = asyncio.Event()
-        self._calm.set()
+        self._changed = asyncio.Event()
 
     def closed(self, job_id: str) -> bool:
-        """A file is complete and on its way; gives whether it is to be read at once."""
+        """A file is complete and on its way; gives whether few others are."""
         self._on_their_way.add(job_id)
-        self._look()
-        return self._calm.is_set()
+        return self._calm
 
     def arrived(self, job_id: str) -> None:
         """The store has it, or will not get it. May be repeated."""
         self._on_their_way.discard(job_id)
-        self._look()
+        self._changed.set()
 
-    async def wait(self) -> None:
-        """Return when few files are on their way."""
+    async def wait(self, job_id: str) -> None:
+        """Return when the file is not on its way any more, and few others are."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._put_off):
-                await self._calm.wait()
+                while job_id in self._on_their_way or not self._calm:
+                    self._changed.clear()
+                    await self._changed.wait()
 
-    def _look(self) -> None:
-        if len(self._on_their_way) <= BESIDE:
-            self._calm.set()
-        else:
-            self._calm.clear()
+    @property
+    def _calm(self) -> bool:
+        return len(self._on_their_way) <= BESIDE

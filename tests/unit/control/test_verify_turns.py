@@ -8,18 +8,25 @@ from livereel.control.verify_turns import BESIDE, Turns
 async def test_a_few_files_are_read_at_once() -> None:
     turns = Turns()
     assert [turns.closed(f"job-{number}") for number in range(BESIDE + 2)] == [True] * BESIDE + [False] * 2
-    waiting = asyncio.create_task(turns.wait())
+    waiting = [asyncio.create_task(turns.wait(f"job-{number}")) for number in range(3)]
+
+    async def read() -> list[bool]:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return [task.done() for task in waiting]
+
     turns.arrived("job-0")
     turns.arrived("job-0")
-    await asyncio.sleep(0)
-    assert not waiting.done()
+    assert await read() == [False, False, False]
     turns.arrived("job-1")
-    await waiting
-    assert turns.closed("job-0") is False
+    assert await read() == [True, True, False]
+    turns.arrived("job-2")
+    await waiting[2]
+    assert turns.closed("job-0") and not turns.closed("job-1")
 
 
 async def test_a_store_that_is_away_puts_nothing_off_for_ever() -> None:
     turns = Turns(put_off=0.0)
     for number in range(BESIDE + 1):
         turns.closed(f"job-{number}")
-    await turns.wait()
+    await turns.wait("job-0")
