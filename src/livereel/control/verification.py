@@ -94,7 +94,7 @@ class FileVerifier:
         """Read the file that the recorder has just completed."""
         read = event.resume.checkpoint.get("read") if event.resume is not None else None
         end = SpoolPosition(*read) if read else file.start
-        put_off = not self._turns.closed(file.job_id) or (file.duration or 0.0) > VERIFY_WAIT_MEDIA
+        put_off = not self._turns.closed(file.job_id, file.bucket) or (file.duration or 0.0) > VERIFY_WAIT_MEDIA
         self._start(task, file, event.path, SpoolPosition(end.segment, end.offset + 1), put_off=put_off)
 
     def resume(self, task: Task, file: RecordFile) -> None:
@@ -181,7 +181,7 @@ class FileVerifier:
     async def _judge(self, job: _Job) -> Verdict:
         """The verdict, which there is in any case: without one the file would stay pending when its task is over."""
         if job.put_off:
-            await self._turns.wait(job.file.job_id)
+            await self._turns.wait(job.file.job_id, job.file.bucket)
         backoff = Backoff()
         for attempt in range(1, TRIES + 1):
             try:

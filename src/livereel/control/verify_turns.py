@@ -1,14 +1,15 @@
 """When a closed file is read again: at once, or when it is stored and most of those are that were closed with it.
 
 Reading a file takes several times the CPU of storing what is left of it after a STOP. Applications wait for files to be
-stored; where nobody waits for the verdict, or many recordings end together, reading comes after that.
+stored; where nobody waits for the verdict, or many recordings end together, reading comes after that. Each bucket has
+turns of its own: one that is away must not put off what goes into another.
 """
 
 import asyncio
 import contextlib
 from typing import Final
 
-#: Files on their way into a store beside which others are read: two recordings in three formats.
+#: Files on their way into a bucket beside which others are read: two recordings in three formats.
 BESIDE: Final = 6
 #: Seconds that a reading is put off at most: by then the store is away or far, and reading costs it nothing.
 PUT_OFF: Final = 30.0
@@ -19,27 +20,26 @@ class Turns:
 
     def __init__(self, *, put_off: float = PUT_OFF) -> None:
         self._put_off = put_off
-        self._on_their_way: set[str] = set()
+        self._on_their_way: dict[str, str] = {}  # job id to bucket
         self._changed = asyncio.Event()
 
-    def closed(self, job_id: str) -> bool:
-        """A file is complete and on its way; gives whether few others are."""
-        self._on_their_way.add(job_id)
-        return self._calm
+    def closed(self, job_id: str, bucket: str) -> bool:
+        """A file is complete and on its way into the bucket; gives whether few others are."""
+        self._on_their_way[job_id] = bucket
+        return self._is_calm(bucket)
 
     def arrived(self, job_id: str) -> None:
         """The store has it, or will not get it. May be repeated."""
-        self._on_their_way.discard(job_id)
+        self._on_their_way.pop(job_id, None)
         self._changed.set()
 
-    async def wait(self, job_id: str) -> None:
+    async def wait(self, job_id: str, bucket: str) -> None:
         """Return when the file is not on its way any more, and few others are."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._put_off):
-                while job_id in self._on_their_way or not self._calm:
+                while job_id in self._on_their_way or not self._is_calm(bucket):
                     self._changed.clear()
                     await self._changed.wait()
 
-    @property
-    def _calm(self) -> bool:
-        return len(self._on_their_way) <= BESIDE
+    def _is_calm(self, bucket: str) -> bool:
+        return sum(other == bucket for other in self._on_their_way.values()) <= BESIDE
