@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from livereel.control.damaged import keep_spool
 from livereel.recorder.events import SliceReady
 from livereel.storage.local import LocalStore
 from livereel.testing.source import generate_tags
-from tests.faults.tape import Bang, Disk, Note, Tape, torn
+from tests.faults.tape import Bang, Disk, Note, Tape, laid_out, torn
 from tests.integration.recorder.spools import HLS, Spool, finished, run, spec
 
 TS_PACKET = 188
@@ -219,3 +220,23 @@ async def test_a_directory_that_goes_and_comes_again_is_synced_again(tmp_path: P
         if isinstance(step, Note):
             for _ in range(CUTS_PER_STEP):
                 assert disk.after_power_cut(chance).get("store/live/cam/one") == step.value.data
+
+
+def test_the_spool_of_a_damaged_file_is_kept_before_its_own_goes(tmp_path: Path) -> None:
+    segments = {f"spool/task/{number:06d}.flv": b"segment %d" % number for number in (1, 2)}
+    with laid_out(segments, tmp_path / "disk") as root:
+        with pytest.MonkeyPatch.context() as taping:
+            tape = Tape(root, taping)
+            keep_spool(root / "damaged", "job", [root / name for name in segments], {"why": "a test"})
+            tape.note(None)
+            for name in segments:
+                os.unlink(root / name)
+        disk, chance, kept = Disk(), random.Random(11), False
+        for step in tape.steps:
+            disk.play(step)
+            kept = kept or (isinstance(step, Note))
+            for _ in range(CUTS_PER_STEP):
+                found = disk.after_power_cut(chance)
+                if kept:
+                    assert [found.get(f"damaged/job/{Path(name).name}") for name in segments] == [*segments.values()]
+                    assert json.loads(found["damaged/job/file.json"]) == {"why": "a test"}

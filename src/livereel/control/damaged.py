@@ -1,11 +1,13 @@
 """Spools of damaged files, which are kept for whoever wants to look into them: how many there are, and how long."""
 
 import asyncio
+import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -13,6 +15,7 @@ from livereel.catalogue.port import Catalogue
 from livereel.domain.clock import Clock
 from livereel.domain.states import FileState
 from livereel.observe import metrics
+from livereel.spool.directories import fsync_directory, fsync_file, make_durable
 
 log = structlog.get_logger()
 
@@ -33,6 +36,22 @@ class KeptSpool(NamedTuple):
 def kept_spools(directory: Path) -> list[KeptSpool]:
     """What is kept, the oldest first. Raises OSError."""
     return sorted(_found(directory), key=lambda kept: kept.kept_at)
+
+
+def keep_spool(directory: Path, job_id: str, of_file: Iterable[Path], about: dict[str, Any]) -> None:
+    """Give segments of a spool second names: they take no room, and outlive the spool of their task.
+
+    All of it is on disk when this returns, since the task's own spool goes then. Raises OSError.
+    """
+    kept = directory / job_id
+    shutil.rmtree(kept, ignore_errors=True)
+    make_durable(kept)
+    for segment in of_file:
+        os.link(segment, kept / segment.name)
+    with (kept / _ABOUT).open("wb") as file:
+        file.write(json.dumps(about, indent=2).encode())
+    fsync_file(kept / _ABOUT)
+    fsync_directory(kept)
 
 
 class DamagedSpools:

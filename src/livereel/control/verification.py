@@ -6,8 +6,6 @@ Nothing of this is lost with the process: a stored file without a verdict is rea
 """
 
 import asyncio
-import json
-import os
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -17,6 +15,7 @@ from typing import Final, TypeVar
 import structlog
 
 from livereel.control.announcer import Announcer
+from livereel.control.damaged import keep_spool
 from livereel.control.stored_files import account_of, check_stored
 from livereel.control.uploads.backoff import Backoff
 from livereel.control.verify_turns import Turns
@@ -135,10 +134,6 @@ class FileVerifier:
     def first_segment(self, task_id: str) -> int | None:
         """The first spool segment that a file of the task may have to be made again from; None if there is none."""
         return min((job.file.start.segment for job in self._jobs.values() if job.task.id == task_id), default=None)
-
-    def kept(self, job_id: str) -> Path:
-        """Where the spool of a damaged file is kept."""
-        return self._damaged_dir / job_id
 
     async def settled(self, task_id: str) -> None:
         """Return when every file of the task that is stored has its verdict."""
@@ -262,13 +257,12 @@ class FileVerifier:
                 await change.tell(CallbackEvent.RECORD_FILE_VERIFIED, job.task, file=row)
 
     def _keep_spool(self, job: _Job, verdict: Verdict) -> None:
-        """Give the file's part of the spool second names: it takes no room and outlives the task's own spool."""
-        task_dir, kept = task_directory(self.spec_of(job.task, {}).spool_dir, job.task.id), self.kept(job.file.job_id)
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir(parents=True)
-        for number in segments(task_dir):
-            if job.file.start.segment <= number <= job.end.segment:
-                os.link(segment_path(task_dir, number), segment_path(kept, number))
+        task_dir = task_directory(self.spec_of(job.task, {}).spool_dir, job.task.id)
+        of_file = [
+            segment_path(task_dir, number)
+            for number in segments(task_dir)
+            if job.file.start.segment <= number <= job.end.segment
+        ]
         about = {
             "task_id": job.task.id,
             "job_id": job.file.job_id,
@@ -280,7 +274,7 @@ class FileVerifier:
             "checkpoint": job.file.checkpoint,
             "damages": [damage.to_json() for damage in verdict.damages],
         }
-        (kept / "file.json").write_text(json.dumps(about, indent=2))
+        keep_spool(self._damaged_dir, job.file.job_id, of_file, about)
 
     def _count(self, job: _Job, verdict: Verdict) -> None:
         metrics.files_verified.labels(verdict.verification.value).inc()
