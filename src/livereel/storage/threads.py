@@ -57,13 +57,18 @@ class BucketThreads:
         if start:
             threading.Thread(target=self._work, name=f"bucket-{self._bucket}", daemon=True).start()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as limit:
                 result: T = await job.done
-                return result
         except TimeoutError:
-            if not job.expired:  # of the call itself
+            if not limit.expired():  # of the call itself
                 raise
-            raise StoreError(f"bucket {self._bucket} has not answered for {timeout:g} s") from None
+            if job.expired:
+                raise StoreError(f"bucket {self._bucket} has not answered for {timeout:g} s") from None
+            result = job.done.result()  # it was done at that very moment
+        except asyncio.CancelledError:
+            job.leave()
+            raise
+        return result
 
     def _work(self) -> None:
         while True:
@@ -100,6 +105,11 @@ class _Job:
     def expired(self) -> bool:
         """Whether nobody waits any more."""
         return self.done.cancelled()
+
+    def leave(self) -> None:
+        """Nobody takes the result, also if it came at that very moment."""
+        if self.done.done() and not self.done.cancelled() and self.done.exception() is None:
+            self._leave(self.done.result(), None)
 
     def run(self) -> None:
         """On the thread."""

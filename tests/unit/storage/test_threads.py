@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -115,3 +116,38 @@ async def test_the_error_of_a_file_system_that_timed_out_is_its_own() -> None:
 
     with pytest.raises(TimeoutError, match="the server does not answer"):
         await BucketThreads("rec-a").run(call, timeout=PATIENCE)
+
+
+class Late:
+    """A call whose result and whose end of patience reach the loop at the same moment: it was busy meanwhile."""
+
+    def __init__(self) -> None:
+        self.left: list[int] = []
+        self._done = threading.Event()
+
+    def __call__(self) -> int:
+        self._done.set()
+        return 7
+
+    async def while_busy(self, end: Callable[[], object]) -> None:
+        await asyncio.sleep(0)  # whoever calls waits now
+        self._done.wait(PATIENCE)
+        time.sleep(0.1)  # the result is on its way to the loop, and the limit passes
+        end()
+
+
+async def test_a_result_that_comes_when_patience_ends_is_a_result() -> None:
+    late = Late()
+    running = asyncio.create_task(BucketThreads("rec-a").run(late, timeout=0.05, abandoned=late.left.append))
+    await late.while_busy(lambda: None)
+    assert await running == 7
+    assert late.left == []
+
+
+async def test_a_result_that_comes_when_its_caller_is_cancelled_is_left_in_order() -> None:
+    late = Late()
+    running = asyncio.create_task(BucketThreads("rec-a").run(late, abandoned=late.left.append))
+    await late.while_busy(lambda: asyncio.get_running_loop().call_soon(running.cancel))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert late.left == [7]
