@@ -47,7 +47,7 @@ FPS = 5  # of a picture and no sound: few packets, so that six hours of many str
 FORMATS = ("FLV", "MP4", "HLS")
 SHORT_SECONDS, SHORT_MEGABYTES = 12, 3.3  # a camera of 2.2 Mbit/s
 SLICE_SECONDS = 60  # few of them, for the same reason
-CAUGHT_UP = 4_000_000  # bytes of a stream that are under way at any moment
+CAUGHT_UP = 6_000_000  # bytes that are under way at any moment: all streams are fed a little, and parts are complete
 ALIVE = 8.0  # seconds; a push that is silent for 30 s is ended
 PATIENCE = 600.0  # seconds for what is to come at all
 
@@ -276,7 +276,7 @@ class Bench:
                 for line in text.splitlines()
                 if re.match(r"livereel_(recorder_lag|spool_backlog|upload_backlog)_bytes", line)
             ]
-            idle = all(float(line.split()[-1]) < CAUGHT_UP * max(1, len(self._open)) for line in lines)
+            idle = all(float(line.split()[-1]) < CAUGHT_UP for line in lines)
             quiet = quiet + 1 if idle else 0
             if look % 20 == 0:
                 print("not caught up:", ", ".join(line.removeprefix("livereel_") for line in lines), file=sys.stderr)
@@ -352,7 +352,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=6.0, help="of the long ones; 0 leaves them out")
     parser.add_argument("--megabytes", type=float, default=330.0, help="of each file of a long one")
     parser.add_argument("--hours-of-many", type=float, default=1.0, help="of many long ones at once; 0: none")
-    parser.add_argument("--megabytes-of-many", type=float, default=16.0, help="the same, of many at once")
+    parser.add_argument("--megabytes-of-many", type=float, default=18.0, help="the same, of many at once")
     parser.add_argument("--streams", type=int, default=20, help="at once; 0 leaves that out")
     parser.add_argument("--local", action="store_true", help="record into a directory")
     options = parser.parse_args()

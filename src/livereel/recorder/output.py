@@ -38,7 +38,8 @@ log = structlog.get_logger()
 Emit = Callable[[RecorderEvent], None]
 
 FILE_NAMES: Final = {RecordFormat.FLV: "recording.flv", RecordFormat.MP4: "recording.mp4"}
-#: Growth of a file is reported after so many seconds and bytes: the smallest part that a store takes on its own.
+#: Growth of a file is looked at after so many seconds, and reported when it has passed another multiple of so many
+#: bytes: that is when one more of the smallest parts that stores take is complete.
 _GROWTH_SECONDS: Final = 1.0
 _GROWTH_BYTES: Final = 5 * 1024 * 1024
 #: A muxer that refuses this many packets in a row will not take the next one either.
@@ -113,7 +114,7 @@ class Output:
             return
         self._grown_at = now
         end = self._writer.stable_end()
-        if end - self._grown_to >= _GROWTH_BYTES:
+        if end // _GROWTH_BYTES > self._grown_to // _GROWTH_BYTES:
             self._grown_to = end
             path = self._directory / FILE_NAMES[self.format]
             self._emit(FileGrown(self._spec.task_id, self._job_id, path, end))

@@ -5,6 +5,7 @@ AbortMultipartUpload, ListMultipartUploads), which OBS and others share. The cli
 within one call. What an upload holds is always asked of the store: no memory of ours can be as right.
 """
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -70,7 +71,8 @@ class Multipart:
 
     async def put(self, key: str, upload_id: str, number: int, data: bytes) -> Part:
         """See `PartUploads`."""
-        digest = hashlib.md5(data, usedforsecurity=False)
+        # Not on the loop, which it would hold up for some 10 ms.
+        digest = await asyncio.to_thread(hashlib.md5, data, usedforsecurity=False)
         answer = await self._send(
             "store",
             "PUT",

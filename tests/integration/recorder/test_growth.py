@@ -65,6 +65,18 @@ def test_slices_are_not_growth(tmp_path: Path, source: Source) -> None:
     assert grown == []
 
 
+def test_each_part_is_reported_as_soon_as_it_is_complete(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags, part = source(20), 40_000
+    every, finished, _ = recorded(tmp_path, tags, FLV)
+    monkeypatch.setattr(output, "_GROWTH_BYTES", part)
+    grown, _, _ = recorded(tmp_path, tags, FLV)
+    first = {event.stable_end // part: event.stable_end for event in reversed(every)}
+    assert finished.size > 4 * part and len(first) > 3
+    assert [event.stable_end for event in grown] == [end for number, end in sorted(first.items()) if number]
+
+
 def recorded(
     directory: Path, tags: list[Tag], record_format: RecordFormat
 ) -> tuple[list[FileGrown], FileFinished, list[bytes]]:
