@@ -106,7 +106,12 @@ def main() -> int:
         "--fsync-interval", help="compare intervals of the spool's fsync instead of servers, e.g. off,1,0.2"
     )
     options = parser.parse_args()
-    servers: dict[str, Server] = {"nginx-rtmp": nginx, "livereel": livereel}
+    servers: dict[str, Server] = {
+        "nginx-rtmp": nginx,
+        "livereel": livereel,
+        # nginx-rtmp leaves it to the kernel when a recording reaches the disk.
+        "livereel, no fsync": partial(_variant, ("--fsync-interval", "off")),
+    }
     if options.variants:
         servers = {name: partial(_variant, arguments) for name, arguments in VARIANTS.items()}
 
@@ -164,8 +169,8 @@ def _print(streams: int, results: dict[str, list[Result]]) -> None:
             f"{name:20}{medians[name]:>20.3f}{kilobytes:>14.1f}{complete:>12}{lag:>14.1f}{slices:>16}"
             f"{delay:>13}{fsync:>10}"
         )
-    if {"livereel", "nginx-rtmp"} <= medians.keys():
-        print(f"livereel / nginx-rtmp: {medians['livereel'] / medians['nginx-rtmp']:.2f}")
+    if other := medians.pop("nginx-rtmp", 0.0):
+        print(", ".join(f"{name} / nginx-rtmp: {median / other:.2f}" for name, median in medians.items()))
     sys.stdout.flush()
 
 

@@ -8,7 +8,6 @@ Prints the port when it listens; on SIGTERM it stops in order and prints one lin
 
 import argparse
 import asyncio
-import gc
 import json
 import signal
 import sys
@@ -20,6 +19,7 @@ from livereel.ingest.config import IngestConfig
 from livereel.ingest.listener import IngestServer
 from livereel.observe import logging, metrics
 from livereel.observe.clock import SystemClock
+from livereel.observe.garbage import collected_rarely
 from livereel.rtmp import demuxer
 from livereel.rtmp.url import PublishTarget
 from livereel.spool.pool import FSYNC_INTERVAL, SpoolPool
@@ -76,17 +76,23 @@ async def main() -> None:
     admission = RecordAll(pool, clock, not options.no_record)
     config = IngestConfig(sweep_interval=options.sweep, low_water=options.low_water, window=options.window)
     server = IngestServer(
-        host="127.0.0.1", port=options.port, admission=admission, config=config, clock=clock, on_sweep=pool.flush
+        host="127.0.0.1",
+        port=options.port,
+        admission=admission,
+        config=config,
+        clock=clock,
+        on_slice=pool.slice_over,
+        on_pass=pool.pass_over,
     )
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    gc.freeze()
     await server.start()
     print(server.port, flush=True)
     delays: list[float] = []
-    watch = asyncio.create_task(_watch_loop(delays))
-    await stopped.wait()
-    watch.cancel()
+    with collected_rarely():
+        watch = asyncio.create_task(_watch_loop(delays))
+        await stopped.wait()
+        watch.cancel()
     await server.stop()
     await pool.close()
     report = {

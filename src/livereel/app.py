@@ -231,7 +231,8 @@ class Server:
                 ),
             ),
             clock=clock,
-            on_sweep=spools.flush,
+            on_slice=spools.slice_over,
+            on_pass=spools.pass_over,
         )
         owner.drain = ingest.drain
         publishing.cut_pushes = ingest.cut

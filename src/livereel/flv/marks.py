@@ -5,8 +5,9 @@ that were written, and how much of the spool was on disk by then.
 """
 
 import struct
-import zlib
 from typing import Final, NamedTuple
+
+from isal import isal_zlib
 
 from livereel.amf import amf0
 from livereel.amf.values import Value
@@ -85,7 +86,7 @@ def encode_check(data: bytes, segment: int, offset: int, before: int) -> tuple[b
         parts += (name, _DOUBLE.pack(value))
     parts.append(_CHECK_NAMES[-1])
     covered = b"".join(parts)
-    total = zlib.crc32(covered, zlib.crc32(data, before))
+    total = isal_zlib.crc32(covered, isal_zlib.crc32(data, before))
     return b"".join((covered, _DOUBLE.pack(total), _CHECK_END, (_CHECK_SIZE + TAG_HEADER_SIZE).to_bytes(4))), total
 
 

@@ -18,8 +18,7 @@ _KINDS: Final = frozenset((TAG_AUDIO, TAG_VIDEO, TAG_SCRIPT))
 
 _HEADER = struct.Struct(">IIHB")  # kind and size; timestamp with its high byte last; stream id 0
 _SIZE = struct.Struct(">I")
-_pack_header = _HEADER.pack
-_pack_size = _SIZE.pack
+_pack_between = struct.Struct(">IIIHB").pack  # the size behind one tag and the header of the next
 
 
 class FlvError(ValueError):
@@ -35,13 +34,18 @@ def encode_tags(tags: Iterable[Tag]) -> bytes:
     """All `tags` as they stand in a file, in one piece. Raises FlvError if a body is over 16 MiB."""
     parts: list[bytes] = []
     append = parts.append
+    behind = 0  # the size that stands behind the tag before
     for kind, timestamp, payload in tags:
         size = len(payload)
         if size > BODY_MAX_SIZE:
             raise FlvError(f"a tag body of {size} bytes does not fit the 24-bit size field")
-        append(_pack_header(kind << 24 | size, (timestamp << 8 | timestamp >> 24) & 0xFFFFFFFF, 0, 0))
+        append(_pack_between(behind, kind << 24 | size, (timestamp << 8 | timestamp >> 24) & 0xFFFFFFFF, 0, 0))
         append(payload)
-        append(_pack_size(size + TAG_HEADER_SIZE))
+        behind = size + TAG_HEADER_SIZE
+    if not behind:
+        return b""
+    parts[0] = parts[0][_SIZE.size :]
+    append(_SIZE.pack(behind))
     return b"".join(parts)
 
 

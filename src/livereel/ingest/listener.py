@@ -31,7 +31,8 @@ _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class IngestServer:
     """Listens for RTMP publishers and feeds the streams that `admission` opens for them.
 
-    `on_sweep` is called several times in each pass over the publishing sockets: the place to hand tags on together.
+    `on_slice` is called several times in each pass over the publishing sockets, the place to hand tags on together, and
+    `on_pass` at its end.
     """
 
     def __init__(
@@ -42,14 +43,15 @@ class IngestServer:
         admission: Admission,
         clock: Clock,
         config: IngestConfig | None = None,
-        on_sweep: Callable[[], None] = lambda: None,
+        on_slice: Callable[[], None] = lambda: None,
+        on_pass: Callable[[], None] = lambda: None,
     ) -> None:
         self._host = host
         self._port = port
         self._admission = admission
         self._config = config or IngestConfig()
         self._clock = clock
-        self._on_sweep = on_sweep
+        self._on_slice = on_slice
         self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._publishing: dict[StreamKey, list[Connection]] = {}  # in order of arrival
@@ -59,7 +61,8 @@ class IngestServer:
             interval=self._config.sweep_interval,
             slice_seconds=self._config.slice_seconds,
             clock=clock,
-            after=on_sweep,
+            after=on_slice,
+            passed=on_pass,
             tick=self._tick,
         )
 
@@ -94,7 +97,7 @@ class IngestServer:
         for connection in connections:
             connection.shutdown("the server is stopping")
             await asyncio.sleep(0)
-        self._on_sweep()
+        self._on_slice()
         await asyncio.gather(*(connection.admitted() for connection in connections))
         await self._all_ended()
         if self._connections:

@@ -46,7 +46,7 @@ class Visited(Protocol):
 class Pump:
     """Visits its members every `interval` seconds, holding the loop for about `slice_seconds` at a time.
 
-    `after` is called whenever the loop is let go; `tick` about once a second.
+    `after` is called whenever the loop is let go, `passed` at the end of a pass and `tick` about once a second.
     """
 
     def __init__(
@@ -57,12 +57,14 @@ class Pump:
         clock: Clock,
         after: Callable[[], None],
         tick: Callable[[], None],
+        passed: Callable[[], None] = lambda: None,
     ) -> None:
         self._interval = interval
         self._slice_seconds = slice_seconds
         self._clock = clock
         self._after = after
         self._tick = tick
+        self._passed = passed
         # Dicts as ordered sets.
         self._members: dict[Visited, None] = {}
         self._eager: dict[Visited, None] = {}
@@ -105,6 +107,7 @@ class Pump:
                 next_pass = max(next_pass + self._interval, now)
                 self._eager.clear()
                 await self._visit(list(self._members))
+                self._safely(self._passed)
             elif self._eager:
                 eager, self._eager = self._eager, {}
                 await self._visit(eager)

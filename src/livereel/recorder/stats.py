@@ -4,9 +4,10 @@ FileFinished, and what the file is held against when it is read again.
 It is kept from the packets as the reader gives them, never from what a muxer made of them.
 """
 
-import zlib
 from dataclasses import asdict
 from typing import Any
+
+from isal import isal_zlib
 
 from livereel.domain.clock import rfc3339
 from livereel.domain.media import TAG_AUDIO, TAG_VIDEO
@@ -40,7 +41,7 @@ class _TrackStats:
             self.step = dts - self.last
         self.count += 1
         self.size += packet.data_end - packet.data_start
-        self.content = zlib.crc32(memoryview(packet.payload)[packet.data_start : packet.data_end], self.content)
+        self.content = isal_zlib.crc32(memoryview(packet.payload)[packet.data_start : packet.data_end], self.content)
         self.last = dts
 
     @property

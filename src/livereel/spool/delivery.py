@@ -168,8 +168,6 @@ class Delivery(ABC):
 
     def _deliver(self, segment: int, data: bytes, *, first_media: bool) -> None:
         """Have whole tags written to segment `segment` of this publish at the next `flush` of the pool."""
-        self._taken_bytes += len(data)
-        self._pool.count(len(data))
         self._jobs.append(partial(self._write, segment, data, first_media))
 
     def _submit(self, job: _Job) -> None:

@@ -26,6 +26,9 @@ log = structlog.get_logger()
 #: Bytes that may wait for the disk, all spools together. 200 streams of 2.66 Mbit/s bring 66 MB a second and a busy
 #: disk was seen to stall for 1.6 s, so this rides out the stalls that happen.
 MAX_BACKLOG_BYTES = 256 * 1024 * 1024
+#: Bytes that gather in a pass over the publishers before they are handed over. Less wakes threads too often (10 % more
+#: CPU time at 200 streams), more only takes memory.
+HAND_OVER_BYTES = 1024 * 1024
 #: Seconds between two syncs of a spool: what a power cut may take of it.
 FSYNC_INTERVAL = 1.0
 #: Seconds after which waiting tags are handed over when nobody calls `flush`.
@@ -65,7 +68,7 @@ class SpoolPool:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._sync_timer: asyncio.TimerHandle | None = None
         self._help_timer: asyncio.TimerHandle | None = None
-        self._queued_bytes = 0  # counted by the loop
+        self._queued_bytes = self._handed_bytes = 0  # counted by the loop
         self._done_bytes = 0  # counted by the threads
         self._done_lock = threading.Lock()
         self._directory_lock = threading.Lock()
@@ -101,17 +104,32 @@ class SpoolPool:
 
     def flush(self) -> None:
         """Hand all that waits over to the threads. Never blocks."""
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
         if self._dirty:
             dirty, self._dirty = self._dirty, []
+            self._handed_bytes = self._queued_bytes
             self.writing.put(strand for writer in dirty if (strand := writer.hand_over()) is not None)
             metrics.spool_backlog_bytes.set(self.backlog)
             if self._interval:
                 self._unsynced.update(dirty)
                 self._sync_later()
         self._help()
+
+    def slice_over(self) -> None:
+        """`flush` if much has gathered. Every call wakes a thread that then fights for the interpreter."""
+        if self._queued_bytes - self._handed_bytes >= HAND_OVER_BYTES:
+            self.flush()
+
+    def pass_over(self) -> None:
+        """`flush`, and bring to the disk now what would be due in the next pass: there is time between passes.
+
+        Rounds by the clock alone begin while a pass is under way, as that is when their first tags came.
+        """
+        self.flush()
+        if self._interval and self._sync_timer is not None and self._loop is not None:
+            began = self._sync_timer.when() - self._interval
+            if self._loop.time() - began >= self._interval / 2:
+                self._sync_timer.cancel()
+                self._sync_round()
 
     async def close(self) -> None:
         """Write and sync all that waits, close every spool and end the threads. The pool may be used again afterwards.

@@ -1,8 +1,9 @@
 """Going through a segment tag by tag without reading the bodies: where it ends, and what can be said about that."""
 
 import os
-import zlib
 from dataclasses import dataclass, field
+
+from isal import isal_zlib
 
 from livereel.domain.media import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO
 from livereel.flv.codecs import is_sequence_header
@@ -62,7 +63,7 @@ def is_right(descriptor: int, checked: Checked) -> bool:
         piece = os.pread(descriptor, min(_PIECE, end - position), position)
         if not piece:
             return False
-        total = zlib.crc32(piece, total)
+        total = isal_zlib.crc32(piece, total)
         position += len(piece)
     return total == checked.check.sum
 

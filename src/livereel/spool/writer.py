@@ -110,6 +110,8 @@ class SpoolWriter(Delivery):
         if not self._jobs and not self._pieces:
             self._pool.waits(self)
         self._pieces.append(data)
+        self._taken_bytes += len(data)
+        self._pool.count(len(data))
         self._segment_bytes += len(data)
 
     def _seal(self) -> None:

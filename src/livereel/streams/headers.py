@@ -15,24 +15,32 @@ _METADATA_NAME = b"\x02\x00\x0aonMetaData"
 
 #: First bytes of Enhanced RTMP audio that are not plain frames: sequence start, multitrack, ModEx.
 _ENHANCED_AUDIO = b"\x90\x95\x97"
+#: The same of video, without the frame type: the two kinds of sequence start, multitrack, ModEx.
+_ENHANCED_VIDEO = b"\x80\x85\x86\x87"
+#: How nearly all tags begin: AAC "raw", AVC and HEVC in frames between key frames, and the same in Enhanced RTMP.
+_ORDINARY = frozenset(
+    [bytes((form, 1)) for form in range(0xA8, 0xB0)]
+    + [b"\x27\x01", b"\x2c\x01"]
+    + [packet + bytes((codec,)) for packet in (b"\xa1", b"\xa3") for codec in b"ahv"]
+)
 
 
 def notable(tags: Sequence[Tag]) -> list[int]:
     """Indexes of the tags that may be headers, script data or key frames, plus a few that only look so.
 
-    Left out are audio frames whose packet type is "raw" and video that is neither a key frame nor of packet type 0
-    (FLV 10.1, annex E.4.2 and E.4.3; Enhanced RTMP v2, extended tag headers).
+    Left out are audio frames whose packet type is "raw" and video that is neither a key frame nor of a packet type for
+    headers (FLV 10.1, annex E.4.2 and E.4.3; Enhanced RTMP v2, extended tag headers).
     """
-    return [
-        index
-        for index, (kind, _, body) in enumerate(tags)
-        if body[1:2] == b"\0"
-        or (
-            body[0:1] in _ENHANCED_AUDIO
-            if kind == TAG_AUDIO
-            else kind != TAG_VIDEO or not body or body[0] & 0x70 == 0x10
-        )
-    ]
+    unusual = [index for index, tag in enumerate(tags) if tag[2][:2] not in _ORDINARY]
+    return [index for index in unusual if _may_matter(*tags[index])]
+
+
+def _may_matter(kind: int, _: int, body: bytes) -> bool:
+    if body[1:2] == b"\0":
+        return True
+    if kind == TAG_AUDIO:
+        return body[0:1] in _ENHANCED_AUDIO
+    return kind != TAG_VIDEO or not body or body[0] & 0x70 == 0x10 or body[0] & 0x8F in _ENHANCED_VIDEO
 
 
 class Headers:

@@ -45,14 +45,22 @@ class StreamStats:
 
     def count(self, tags: Sequence[Tag], now: float) -> None:
         """Count a batch that arrived at `now` (Unix time)."""
-        video = [len(body) for kind, _, body in tags if kind == TAG_VIDEO]
-        audio = [len(body) for kind, _, body in tags if kind == TAG_AUDIO]
-        batch = _Batch(
-            now, sum(video), sum(audio), len(video), len(audio), _end(tags, TAG_VIDEO), _end(tags, TAG_AUDIO)
-        )
-        self.bytes += batch.video_bytes + batch.audio_bytes
+        video = audio = frames = audio_frames = 0
+        video_end: int | None = None
+        audio_end: int | None = None
+        for kind, timestamp, body in tags:
+            if kind == TAG_VIDEO:
+                video += len(body)
+                frames += 1
+                video_end = timestamp
+            elif kind == TAG_AUDIO:
+                audio += len(body)
+                audio_frames += 1
+                audio_end = timestamp
+        batch = _Batch(now, video, audio, frames, audio_frames, video_end, audio_end)
+        self.bytes += video + audio
         self.tags += len(tags)
-        if video or audio:
+        if frames or audio_frames:
             self.last_media_at = now
         batches = self._batches
         batches.append(batch)
@@ -78,10 +86,6 @@ class StreamStats:
             sum(batch.frames for batch in later) / video if video else 0.0,
             sum(batch.audio_frames for batch in later) / audio if audio else 0.0,
         )
-
-
-def _end(tags: Sequence[Tag], kind: int) -> int | None:
-    return next((tag.timestamp for tag in reversed(tags) if tag.kind == kind), None)
 
 
 def _span(ends: list[tuple[float, int | None]]) -> float:

@@ -1,6 +1,5 @@
 """A file read again from its first byte to its last in one pass: hashed, taken apart, compared, tried."""
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -8,6 +7,7 @@ from urllib.parse import unquote
 
 import av
 from av.container import InputContainer
+from isal import isal_zlib
 
 from livereel.domain.templates import RecordFormat
 from livereel.domain.verification import Damage, DamageReason, Verdict, Verification, VerifyLevel
@@ -193,7 +193,7 @@ class _Reading:
             dts = float(packet.dts * packet.time_base) * 1000
             track.add(dts, is_key=packet.is_keyframe, wraps=is_hls)
             track.size += packet.size
-            track.content = zlib.crc32(packet, track.content)
+            track.content = isal_zlib.crc32(packet, track.content)
             if is_hls and kind == "video" and packet.pos is not None:
                 if self._source.begins_path(packet.pos, self._video_at) and not packet.is_keyframe:
                     self._headless.append(self._source.path_at(packet.pos))

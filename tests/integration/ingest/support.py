@@ -47,7 +47,8 @@ class Recorder:
             admission=self,
             clock=self.clock,
             config=config,
-            on_sweep=self.pool.flush,
+            on_slice=self.pool.slice_over,
+            on_pass=self.pool.pass_over,
         )
         self.record = True
         self.admission_delay = 0.0

@@ -12,10 +12,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from livereel.domain.errors import SpoolError
+from livereel.domain.media import TAG_VIDEO, Tag
 from livereel.domain.recordings import SpoolPosition
 from livereel.spool.directories import make_durable
 from livereel.spool.format import segment_path
-from livereel.spool.pool import SpoolPool
+from livereel.spool.pool import HAND_OVER_BYTES, SpoolPool
 from livereel.spool.recovery import remove
 from tests.unit.media import HEADERS, NOW, gop
 
@@ -75,6 +76,45 @@ async def test_what_is_written_is_synced_once_an_interval(root: Path, syncs: Syn
     idle = len(syncs.names)
     await asyncio.sleep(0.3)
     assert len(syncs.names) == idle  # nothing to be done
+    await pool.close()
+
+
+async def test_a_pass_that_ends_late_in_the_interval_syncs(
+    root: Path, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, late = asyncio.get_running_loop(), 0.0
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + late)
+    pool = SpoolPool(root, fsync_interval=100.0)
+    writer = pool.open("task", "publish-1")
+    writer.begin(HEADERS, NOW)
+    writer.append(gop(0), NOW)
+    await writer.first_keyframe_written.wait()
+    writer.append(gop(200), NOW)
+    end = await writer.written()
+    pool.pass_over()
+    await asyncio.sleep(0.1)
+    assert writer.synced < end  # due in the next pass or later
+    late = 60.0
+    pool.pass_over()
+    await until(lambda: writer.synced == end)
+    await pool.close()
+
+
+async def test_little_is_handed_over_at_the_end_of_a_pass_only(root: Path) -> None:
+    pool = SpoolPool(root)
+    writer = pool.open("task", "publish-1")
+    writer.begin(HEADERS, NOW)
+    writer.append(gop(0), NOW)
+    first = writer.backlog
+    pool.slice_over()
+    await asyncio.sleep(0.1)
+    assert writer.backlog == first > 0
+    pool.pass_over()
+    await until(lambda: writer.backlog == 0)
+    writer.append([Tag(TAG_VIDEO, 400, b"\x27\x01\0\0\0" + bytes(HAND_OVER_BYTES))], NOW)
+    pool.slice_over()
+    await until(lambda: writer.backlog == 0)
     await pool.close()
 
 

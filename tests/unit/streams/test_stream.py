@@ -1,10 +1,12 @@
 """Streams: where recordings begin, what the ring holds, what the statistics say."""
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
 
 from livereel.domain.media import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, AudioCodec, Tag, VideoCodec
+from livereel.flv.codecs import is_sequence_header, is_video_keyframe
 from livereel.flv.marks import encode_mark
 from livereel.streams import ring as ring_module
 from livereel.streams.headers import notable
@@ -228,6 +230,14 @@ def test_rates(stream: Stream) -> None:
     assert stream.stats.last_media_at == NOW + 10
     stalled = stream.info(NOW + 30)
     assert (stalled.video_bitrate, stalled.frame_rate) == (0, 0)
+
+
+def test_notable_leaves_out_no_header_and_no_key_frame() -> None:
+    for kind in (TAG_AUDIO, TAG_VIDEO):
+        for first, second in itertools.product(range(256), range(256)):
+            body = bytes((first, second)) + b"vc1\0\0\0\0"
+            if is_sequence_header(kind, body) or (kind == TAG_VIDEO and is_video_keyframe(body)):
+                assert notable([Tag(kind, 0, body)]) == [0], body
 
 
 def test_notable_leaves_out_ordinary_frames_only() -> None:
