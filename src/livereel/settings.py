@@ -244,8 +244,8 @@ class BucketSettings(_Group):
     Without this and `credentials_file` the usual places of the provider count, such as the role of the machine."""
     credentials_file: Path | None = None
     """File with the credentials, readable by the server only: TOML with `access_key` and `secret_key` (Azure:
-    `account_key` or `sas_token`), or Google's service account as JSON. For S3 and OBS it is read again when it changes,
-    so keys that are lent for hours need no restart."""
+    `account_key` or `sas_token`), or Google's service account as JSON. Google's is read at the start; the others
+    are read again when they change, so keys that are lent for hours need no restart."""
     certificate_file: Path | None = None
     """PEM file with the authority that signed the store's TLS certificate, if that is none of the public ones."""
     second: str | None = None
@@ -269,7 +269,7 @@ class BucketSettings(_Group):
     def config(self, environment: Mapping[str, str] = os.environ) -> BucketConfig:
         """With credentials and certificate. Raises ValueError or OSError."""
         plain = self.plain()
-        renews = self.credentials_file is not None and plain.s3
+        renews = self.credentials_file is not None and plain.provider is not Provider.GCS
         return replace(
             plain,
             renew=(lambda: self._secrets(plain, environment)) if renews else None,

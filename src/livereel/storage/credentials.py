@@ -59,7 +59,7 @@ class Credentials:
         self._looked_at, self._refused = time.monotonic(), False
         try:
             found = self._config.renew()
-            if not found.keys() >= self._config.credentials.keys() - {"session_token"}:
+            if not found or (self._config.s3 and "access_key" not in found):
                 raise ValueError("credentials are missing that were there before")
             renewed = replace(self._config, credentials=found)
         except (OSError, ValueError) as error:

@@ -319,6 +319,11 @@ def _client(config: BucketConfig, credentials: Credentials, request_timeout: flo
             chosen: Any = {names[name]: value for name, value in given.items()}
             if config.base_url is not None:
                 chosen["endpoint"] = config.base_url
+            checked = AzureStore(config.bucket, account_name=config.account, **chosen, **common)
+            if not credentials.may_change:
+                return checked
+            chosen = {name: value for name, value in chosen.items() if name == "endpoint"}
+            chosen["credential_provider"] = lambda: _for_azure(credentials)
             return AzureStore(config.bucket, account_name=config.account, **chosen, **common)
         case _:
             # A plain DELETE for one object: lists of objects to delete are spoken in dialects.
@@ -346,6 +351,15 @@ def _for_s3(credentials: Credentials) -> Any:
 
 async def _md5_aside(data: bytes) -> bytes:
     return await asyncio.to_thread(_md5, data) if len(data) > HASHED_AT_ONCE else _md5(data)
+
+
+def _for_azure(credentials: Credentials) -> Any:
+    now = credentials.current()
+    if "account_key" in now:
+        given = {"access_key": now["account_key"]}
+    else:
+        given = {"sas_token": now["sas_token"].removeprefix("?")}
+    return given | {"expires_at": datetime.now(UTC)}  # as with S3
 
 
 def _md5(data: bytes | bytearray) -> bytes:

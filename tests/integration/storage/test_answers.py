@@ -11,6 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from livereel.domain.errors import StoreError
+from livereel.settings import BucketSettings
+from livereel.storage import credentials as credentials_module
 from livereel.storage.config import BucketConfig
 from livereel.storage.object_store import ObjectStore
 
@@ -140,6 +142,28 @@ async def test_azure(told: Told) -> None:
     assert (method, path) == ("PUT", "/box/below/a/b.flv")
     assert headers["authorization"].startswith("SharedKey account:")
     assert store.describe("a/b.flv") == "az://account/box/below/a/b.flv"
+
+
+@pytest.mark.parametrize(
+    ("lines", "seen"),
+    [
+        (("sas_token = '?sv=1&sig=one'", "sas_token = 'sv=1&sig=two'"), ("sig=one", "sig=two")),
+        (("account_key = 'b25l'", "sas_token = 'sv=1&sig=two'"), ("SharedKey account:", "sig=two")),
+    ],
+)
+async def test_azure_notices_new_keys(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, str], seen: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(credentials_module, "LOOK_EVERY", 0.0)
+    file = tmp_path / "azure.toml"
+    settings = BucketSettings(url="az://account/box", endpoint=told.endpoint, credentials_file=file)
+    file.write_text(lines[0])
+    store = ObjectStore("rec-a", settings.config())
+    for line, words in zip(lines, seen, strict=True):
+        file.write_text(line)
+        await store.put_bytes("a.flv", b"abc")
+        _, path, headers = told.requests[-2]
+        assert words in path + headers.get("authorization", "")
 
 
 async def test_credentials_of_no_use_are_told_without_them() -> None:

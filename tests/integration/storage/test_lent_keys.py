@@ -100,7 +100,9 @@ async def test_new_keys_are_found_before_the_old_ones_end(
     assert lender.refused == []
 
 
-@pytest.mark.parametrize("broken", ["", 'access_key = "half', 'access_key = "only one"', 'what = "is this"', None])
+@pytest.mark.parametrize(
+    "broken", ["", 'access_key = "half', 'access_key = "only one"', 'what = "is this"', 'session_token = "alone"', None]
+)
 async def test_a_file_that_cannot_be_used_leaves_the_keys_of_before(
     store: ObjectStore, lender: Lender, file: Path, broken: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from livereel.storage.refusals import reason, redacted
+from livereel.storage.refusals import may_be_of_credentials, reason, redacted
 
 ANSWERED = (
     "The operation failed for path x: Error performing PUT https://store.example.com/b/x in 2ms - Server returned "
@@ -56,3 +56,20 @@ def test_one_line_that_says_what_to_do(error: str, told: str) -> None:
 def test_secrets_are_taken_out() -> None:
     assert reason("cannot use key s3cr3t here", ["s3cr3t"]) == "cannot use key *** here"
     assert redacted("see https://a.example/x?sig=1&se=2 there", []) == "see https://a.example/x there"
+
+
+@pytest.mark.parametrize(
+    ("error", "may"),
+    [
+        ("Client error with status code: 400 Bad Request\n\n<Error><Code>ExpiredToken</Code></Error>", True),
+        ("Client error with status code: 403 Forbidden\n\n<Error><Code>ExpiredToken</Code></Error>", True),
+        ("Client error with status code: 403 Forbidden", True),  # the answer to a HEAD
+        ("Client error with status code: 401 Unauthorized", True),
+        ("Server error with status code: 503 Service Unavailable", False),
+        ("error sending request: kind: Timeout", False),
+    ],
+)
+def test_what_other_credentials_might_help_against(error: str, may: bool) -> None:
+    assert may_be_of_credentials(error) is may
+    if "ExpiredToken" in error:
+        assert "put new credentials into credentials_file" in reason(error)
