@@ -215,6 +215,7 @@ class Bench:
     def report(self) -> None:
         """A line per case."""
         names = list(self._processes())
+        print("STOP to RECORD_FILE_COMPLETE, seconds")
         print(f"{'case':>14} {'files':>5} {'p50':>6} {'p95':>6} {'max':>6}   CPU s: {', '.join(names)}")
         for case, times in self._took.items():
             times.sort()
@@ -332,18 +333,19 @@ def run(options: argparse.Namespace, work: Path, store: Seaweed | None, told: To
         hours = options.hours_of_many if options.streams else 0.0
         many = bench.record(options.streams, hours * 3600, options.megabytes_of_many) if hours else []
         print(f"fed in {time.monotonic() - begun:.0f} s", flush=True)
-        for turn in range(options.rounds):
-            bench.stop("10 s", bench.record(1, SHORT_SECONDS, SHORT_MEGABYTES))
-            if singles:
-                bench.stop(f"{options.hours:g} h", singles[turn])
-        if options.streams:
-            for turn in range(2):
-                short = bench.record(options.streams, SHORT_SECONDS, SHORT_MEGABYTES)
-                bench.stop(f"{options.streams} of 10 s", short)
-                if many and not turn:
-                    bench.stop(f"{options.streams} of {hours:g} h", many)
-        print("STOP to RECORD_FILE_COMPLETE, seconds")
-        bench.report()
+        try:
+            for turn in range(options.rounds):
+                bench.stop("10 s", bench.record(1, SHORT_SECONDS, SHORT_MEGABYTES))
+                if singles:
+                    bench.stop(f"{options.hours:g} h", singles[turn])
+            if options.streams:
+                for turn in range(2):
+                    short = bench.record(options.streams, SHORT_SECONDS, SHORT_MEGABYTES)
+                    bench.stop(f"{options.streams} of 10 s", short)
+                    if many and not turn:
+                        bench.stop(f"{options.streams} of {hours:g} h", many)
+        finally:  # also of a run that was cut short
+            bench.report()
 
 
 def main() -> int:
