@@ -2,16 +2,20 @@
 
 One loop asks the catalogue which channels have a message due and hands each message to the lane of its target host.
 A place in a lane is one attempt; its outcome goes back to the catalogue in one transaction with its line in the
-delivery log. All state that matters is in the catalogue: a dispatcher that is killed and started again goes on, and
-may repeat the attempts that were under way.
+delivery log, and the next message of the channel comes out of the same transaction. So how often the loop has to look
+does not depend on how many messages there are. Messages of a host that has enough of them in hand, or that rests, are
+left where they are. All state that matters is in the catalogue: a dispatcher that is killed and started again goes on,
+and may repeat the attempts that were under way.
 """
 
 import asyncio
 import contextlib
 import json
 import random
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -22,7 +26,7 @@ from livereel.callbacks.guard import Network, TargetGuard
 from livereel.callbacks.lanes import Lane, Lanes, target_of
 from livereel.callbacks.sender import Answer, Sender
 from livereel.callbacks.signing import body_sign
-from livereel.callbacks.targets import Target, Targets
+from livereel.callbacks.targets import Target, Targets, source_of
 from livereel.catalogue.port import Catalogue, UnitOfWork
 from livereel.domain.clock import Clock
 from livereel.domain.messages import Delivery, MessageState, OutboxMessage
@@ -31,11 +35,12 @@ from livereel.observe import metrics
 log = structlog.get_logger()
 
 BATCH = 64  # messages taken in one transaction
-IN_HAND_MAX = 512  # messages in memory; the rest wait in the catalogue
-LANE_WAITING_MAX = 256  # messages in hand for one host that have no place yet; more would crowd out other hosts
-POSTPONE = (1.0, 3.0)  # seconds that a message for a crowded host is put off
+IN_HAND_MAX = (
+    2048  # messages in memory; above it each host has as many as it has places, the rest wait in the catalogue
+)
+EXCEPTIONS_MAX = 4096  # ids and sources named in a query for what is due; what is beyond is found and left out here
 IDLE_POLL = 30.0  # seconds: the longest the loop sleeps without being woken (other nodes, a stepped clock)
-BUSY_POLL = 1.0  # seconds between looks while messages are in hand
+LOOKING_SHARE = 0.25  # of the time may go into looks, which take longer the more messages wait
 TROUBLE_PAUSE = 2.0  # seconds after the catalogue failed
 RETENTION = 30 * 86_400.0  # seconds delivered and dead messages are kept: as long as the cloud keeps its events
 UPKEEP_EVERY = 60.0  # seconds between counting what waits and deleting what is old
@@ -71,9 +76,10 @@ class Dispatcher:
         self._config = config
         self._chance = chance
         self._lanes = Lanes(config.places_per_host)
-        self._in_hand: set[str] = set()  # channels
+        self._in_hand: dict[str, int] = {}  # the message in hand of each channel
         self._attempts: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._notified = 0
         self._loop: asyncio.Task[None] | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._sender: Sender | None = None
@@ -86,6 +92,7 @@ class Dispatcher:
 
     def notify(self) -> None:
         """There may be a new message: look now. Call on the event loop, after the commit."""
+        self._notified += 1
         self._wake.set()
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -112,65 +119,75 @@ class Dispatcher:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
+            began = time.monotonic()
             try:
-                wait = await self._take_due()
+                wait = await self._look()
             except Exception:  # the catalogue may be away for a while; messages are safe in it
                 log.exception("outbox_unreadable")
                 wait = TROUBLE_PAUSE
+            await asyncio.sleep((time.monotonic() - began) * (1 / LOOKING_SHARE - 1))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
 
-    async def _take_due(self) -> float:
-        """Hand all due messages to their lanes; returns the seconds until there is something to look at again."""
+    async def _look(self) -> float:
+        """Hand due messages to the lanes that take them; returns the seconds until there is something to do again."""
+        self._lanes.begin_look()
+        last = 0
         while True:
             # Channels in hand before the read: their messages look pending in what is read, however they end meanwhile.
-            known = frozenset(self._in_hand)
+            known = dict(self._in_hand)
             now = self._clock.now()
+            closed = self._lanes.closed_sources(now, crowded=self._crowded)
             async with self._catalogue.read() as work:
-                heads = await work.outbox.due(now, limit=len(known) + BATCH)
-                next_due_at = await work.outbox.next_due_at()
+                heads = await work.outbox.due(
+                    now,
+                    limit=BATCH,
+                    after=last,
+                    ids=list(islice(known.values(), EXCEPTIONS_MAX)),
+                    sources=closed[:EXCEPTIONS_MAX],
+                )
+                next_due_at = await work.outbox.next_due_at(now) if len(heads) < BATCH else None
                 fresh = await self._with_present_url(work, [head for head in heads if head.channel not in known])
-            if fresh:
-                await self._admit(fresh, now)
+            if any(head.channel in known and head.channel not in self._in_hand for head in heads):
+                self._wake.set()  # a message has ended during the read, and another one has its turn
+            for message in fresh:
+                try:
+                    self._admit(message)
+                except ValueError as problem:
+                    await self._give_up(message, str(problem))
             self._fill(self._clock.now())
-            if len(heads) < len(known) + BATCH:
+            if len(heads) < BATCH:
                 break
+            last = heads[-1].id
         self._lanes.forget(now)
-        if next_due_at is None:
-            return IDLE_POLL
-        return min(next_due_at - now, IDLE_POLL) if next_due_at > now else BUSY_POLL
+        next_times = [at for at in (next_due_at, self._lanes.next_rest_end(now)) if at is not None]
+        return min(IDLE_POLL, *(max(0.0, at - self._clock.now()) for at in next_times)) if next_times else IDLE_POLL
 
-    async def _admit(self, messages: Iterable[OutboxMessage], now: float) -> None:
-        """Take messages in hand, or put them off while their host rests or is crowded."""
-        put_off: list[OutboxMessage] = []
-        for message in messages:
-            try:
-                lane = self._lanes.lane(target_of(message.url))
-            except ValueError as problem:
-                put_off.append(schedule.dead(message, str(problem)))
-                continue
-            if now < lane.rests_until:
-                put_off.append(replace(message, due_at=lane.rests_until + self._chance()))
-            elif self._takes(lane):
-                self._in_hand.add(message.channel)
-                lane.waiting.append(message)
-            else:
-                least, most = POSTPONE
-                put_off.append(replace(message, due_at=now + least + (most - least) * self._chance()))
-        if put_off:
-            async with self._catalogue.write() as work:
-                for message in put_off:
-                    await work.outbox.update(message)
+    @property
+    def _crowded(self) -> bool:
+        return len(self._in_hand) >= IN_HAND_MAX
 
-    def _takes(self, lane: Lane) -> bool:
-        """Whether a message for this lane is taken in hand. A host with few of them always has its share."""
-        if len(lane.waiting) < self._config.places_per_host:
-            return True
-        return len(lane.waiting) < LANE_WAITING_MAX and len(self._in_hand) < IN_HAND_MAX
+    def _admit(self, message: OutboxMessage) -> None:
+        """Take a message in hand, or leave it for later. Raises ValueError for a URL that cannot be used."""
+        self._in_hand.pop(message.channel, None)
+        lane, now = self._lanes.lane(target_of(message.url)), self._clock.now()
+        if lane.takes(now, crowded=self._crowded):
+            self._in_hand[message.channel] = message.id
+            lane.waiting.append(message)
+        else:
+            lane.hold_back(source_of(message), now)
+
+    async def _give_up(self, message: OutboxMessage, why: str) -> None:
+        async with self._catalogue.write() as work:
+            await work.outbox.update(after := schedule.dead(message, why))
+        self._wake.set()  # the next one of its channel has its turn
+        _tell(after)
 
     def _fill(self, now: float) -> None:
         """Start attempts in all places that are free."""
+        if self._loop is None:
+            return
         for lane, message in self._lanes.next_messages(now, self._config.places - len(self._attempts)):
             attempt = asyncio.create_task(self._attempt(lane, message), name=f"message-{message.id}")
             self._attempts.add(attempt)
@@ -178,9 +195,7 @@ class Dispatcher:
 
     def _attempt_done(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
-        if self._loop is not None:
-            self._fill(self._clock.now())
-            self._wake.set()
+        self._fill(self._clock.now())
 
     async def _keep_up(self) -> None:
         """Count what waits, and delete what nobody will ask for any more."""
@@ -199,23 +214,45 @@ class Dispatcher:
     # One attempt.
 
     async def _attempt(self, lane: Lane, message: OutboxMessage) -> None:
-        released = [message]
+        following, notified = None, self._notified
         try:
-            answer = await self._send(message)
-            if answer is not None and answer.status is None:
-                lane.silent(self._clock.now())
-                released.extend(lane.waiting)
-                lane.waiting.clear()
-            elif answer is not None:
-                lane.answered(answer.duration)
-            await self._settle(message, answer)
-            await self._put_off(released[1:], lane.rests_until)
+            try:
+                answer = await self._send(message)
+            finally:
+                lane.active -= 1
+            if answer is not None:
+                self._learn(lane, answer)
+            notified = self._notified
+            following = await self._settle(message, answer)
         except Exception:  # nothing is lost: the message is still pending
             log.exception("message_unsettled", message=message.id)
             await asyncio.sleep(TROUBLE_PAUSE)
+            self._wake.set()
         finally:
-            lane.active -= 1
-            self._in_hand.difference_update(other.channel for other in released)
+            if following is None:
+                del self._in_hand[message.channel]
+                if notified != self._notified:  # perhaps of the next one, too late for the transaction to see it
+                    self._wake.set()
+        if following is not None:
+            try:
+                self._admit(following)
+            except ValueError:
+                self._wake.set()  # the loop gives it up
+        if lane.runs_dry(self._clock.now(), crowded=self._crowded):
+            self._wake.set()
+
+    def _learn(self, lane: Lane, answer: Answer) -> None:
+        """What an answer, or none, says about the host; its place goes to the next message."""
+        now = self._clock.now()
+        if answer.status is None:
+            lane.silent(now)
+            for message in lane.waiting:
+                del self._in_hand[message.channel]
+            lane.waiting.clear()
+            self._wake.set()  # they are due when it has rested
+        else:
+            lane.answered(answer.duration)
+        self._fill(now)
 
     async def _send(self, message: OutboxMessage) -> Answer | None:
         """One POST, signed for now; None if nobody wants the message any more."""
@@ -229,8 +266,8 @@ class Dispatcher:
         content = json.dumps(body, separators=(",", ":")).encode()  # pure ASCII: `user_args` may hold anything
         return await self._sender.post(message.url, _headers(message, content, target.key, now), content)
 
-    async def _settle(self, message: OutboxMessage, answer: Answer | None) -> None:
-        """Write down how an attempt ended."""
+    async def _settle(self, message: OutboxMessage, answer: Answer | None) -> OutboxMessage | None:
+        """Write down how an attempt ended. Returns the next message of the channel if it is due."""
         now = self._clock.now()
         if answer is None:
             after = schedule.dead(message, f"the {message.kind} configuration was removed")
@@ -245,11 +282,21 @@ class Dispatcher:
                 chance=self._chance(),
                 retry_after=answer.retry_after,
             )
+        following = None
         async with self._catalogue.write() as work:
             await work.outbox.update(after)
             if answer is not None:
                 await _log_delivery(work, message, answer, now)
+            if after.state is not MessageState.PENDING:
+                head = await work.outbox.head(message.channel)
+                if head is not None and head.due_at <= now:
+                    [following] = await self._with_present_url(work, [head])
+                elif head is not None:
+                    self._wake.set()
         _tell(after)
+        if after.state is MessageState.PENDING:
+            self._wake.set()  # it is due again some time
+        return following
 
     async def _with_present_url(self, work: UnitOfWork, messages: list[OutboxMessage]) -> list[OutboxMessage]:
         """The messages with the URL that is configured now; the lane of its host is theirs."""
@@ -263,12 +310,6 @@ class Dispatcher:
             target = known[shared]
             present.append(message if target is None else replace(message, url=target.url))
         return present
-
-    async def _put_off(self, messages: Sequence[OutboxMessage], until: float) -> None:
-        if messages:
-            async with self._catalogue.write() as work:
-                for message in messages:
-                    await work.outbox.update(replace(message, due_at=until + self._chance()))
 
 
 def _headers(message: OutboxMessage, content: bytes, key: str, now: float) -> dict[str, str]:

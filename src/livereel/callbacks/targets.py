@@ -21,6 +21,15 @@ Body = dict[str, Any]
 Link = Callable[[str, str, float], str]
 
 
+#: Kinds of messages whose target is a matter of their domain alone.
+_OF_DOMAIN = frozenset((NOTIFICATION, CALLBACK))
+
+
+def source_of(message: OutboxMessage) -> tuple[str, str] | None:
+    """Messages with the same source go to the same target; None where that is not so simple."""
+    return (message.kind, message.domain) if message.kind in _OF_DOMAIN else None
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """`sign` completes the stored body for an attempt at `now`. Without `key` nothing is signed."""

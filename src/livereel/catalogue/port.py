@@ -6,7 +6,7 @@ replaces and returns True if there was none before; `update` raises ResourceNotF
 returns False for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -443,11 +443,29 @@ class Outbox(Protocol):
         """Append a message (its `id` is ignored); returns the id given."""
         ...
 
-    async def due(self, now: float, *, limit: int) -> list[OutboxMessage]:
-        """The first pending message of each channel that is due, oldest first."""
+    async def due(
+        self,
+        now: float,
+        *,
+        limit: int,
+        after: int = 0,
+        ids: Collection[int] = (),
+        sources: Collection[tuple[str, str]] = (),
+    ) -> list[OutboxMessage]:
+        """The first pending message of each channel that is due, oldest first.
+
+        Only those with an id above `after`, without those in `ids` and those whose kind and domain are in `sources`.
+        """
         ...
 
-    async def next_due_at(self) -> float | None: ...
+    async def next_due_at(self, after: float = 0.0) -> float | None:
+        """When the first of these messages is due that is not due at `after`."""
+        ...
+
+    async def head(self, channel: str) -> OutboxMessage | None:
+        """The first pending message of a channel."""
+        ...
+
     async def get(self, message_id: int) -> OutboxMessage | None: ...
     async def pending(self) -> int:
         """How many messages wait for delivery."""
@@ -460,7 +478,10 @@ class Outbox(Protocol):
         """
         ...
 
-    async def update(self, message: OutboxMessage) -> None: ...
+    async def update(self, message: OutboxMessage) -> None:
+        """Write down where a message stands; what it says and to whom never changes."""
+        ...
+
     async def log(self, delivery: Delivery) -> None: ...
     async def deliveries(self, message_id: int) -> list[Delivery]: ...
     async def list(

@@ -52,6 +52,38 @@ async def test_a_channel_waits_for_its_first_message(catalogue: Catalogue) -> No
         assert [message.id for message in await uow.outbox.due(NOW, limit=10)] == [a2, c1]
 
 
+async def test_some_of_what_is_due_is_left_out(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        rows = [("a", "callback", "x"), ("b", "callback", "y"), ("c", "notification", "x"), ("d", "callback", "y")]
+        ids = [
+            await uow.outbox.add(make_message(channel=channel, kind=kind, domain=domain, due_at=NOW))
+            for channel, kind, domain in rows
+        ]
+        cases: list[tuple[dict[str, Any], list[int]]] = [
+            ({"ids": ids[1:3]}, [0, 3]),
+            ({"sources": [("callback", "x"), ("notification", "y")]}, [1, 2, 3]),
+            ({"sources": [("callback", "y")], "ids": ids[:1]}, [2]),
+            ({"after": ids[1]}, [2, 3]),
+        ]
+        for options, places in cases:
+            due = await uow.outbox.due(NOW, limit=10, **options)
+            assert [message.id for message in due] == [ids[place] for place in places], options
+
+
+async def test_the_head_of_a_channel(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        assert await uow.outbox.head("a") is None
+        first = await uow.outbox.add(make_message(channel="a", due_at=NOW + 60))
+        second = await uow.outbox.add(make_message(channel="a"))
+        await uow.outbox.add(make_message(channel="b"))
+        for expected, state in ((first, MessageState.DELIVERED), (second, MessageState.DEAD)):
+            head = await uow.outbox.head("a")
+            assert head is not None
+            assert head.id == expected
+            await uow.outbox.update(replace(head, state=state))
+        assert await uow.outbox.head("a") is None
+
+
 async def test_next_due_looks_at_first_messages_only(catalogue: Catalogue) -> None:
     async with catalogue.write() as uow:
         assert await uow.outbox.next_due_at() is None
@@ -61,6 +93,8 @@ async def test_next_due_looks_at_first_messages_only(catalogue: Catalogue) -> No
         assert await uow.outbox.next_due_at() == NOW + 60
         await uow.outbox.add(make_message(channel="b", due_at=NOW + 30))
         assert await uow.outbox.next_due_at() == NOW + 30
+        assert await uow.outbox.next_due_at(NOW + 30) == NOW + 60
+        assert await uow.outbox.next_due_at(NOW + 60) is None
 
 
 async def test_ids_never_come_back(catalogue: Catalogue) -> None:

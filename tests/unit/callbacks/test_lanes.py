@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from livereel.callbacks.lanes import FORGET_AFTER, LONGEST_REST, Lanes, target_of
+from livereel.callbacks.lanes import FORGET_AFTER, LONGEST_REST, SOURCE_AGE, WAITING_LOW, WAITING_MAX, Lanes, target_of
 from livereel.domain.messages import MessageState, OutboxMessage
 
 MESSAGE = OutboxMessage(1, "c", "notification", "PUBLISH", "p", "d", "http://x/", {}, MessageState.PENDING, 0, 0.0, 0.0)
@@ -67,6 +67,64 @@ def test_a_slow_host_gets_less() -> None:
     lanes = filled(10)
     lanes.lane("host0:80").answered(1.5)
     assert ids(lanes) == [0, 1]
+
+
+def test_a_quick_host_has_many_in_hand_and_a_bad_one_few() -> None:
+    lane = filled(WAITING_MAX - 1).lane("host0:80")
+    assert lane.takes(0.0, crowded=False)
+    assert not lane.takes(0.0, crowded=True)
+    lane.waiting.append(MESSAGE)
+    assert not lane.takes(0.0, crowded=False)
+    slow = filled(3).lane("host0:80")
+    slow.answered(1.5)
+    assert slow.takes(0.0, crowded=False)
+    slow.waiting.append(MESSAGE)
+    assert not slow.takes(0.0, crowded=False)
+    silent = filled(0).lane("host0:80")
+    silent.silent(0.0)
+    assert not silent.takes(0.5, crowded=False)
+    assert silent.takes(1.0, crowded=False)
+    silent.waiting.append(MESSAGE)
+    assert not silent.takes(1.0, crowded=False)
+
+
+def test_what_is_held_back_is_not_looked_at_and_wanted_again_before_the_lane_is_empty() -> None:
+    lanes = filled(WAITING_MAX, 1)
+    full, other = lanes.lane("host0:80"), lanes.lane("host1:80")
+    full.hold_back(("callback", "a"), 10.0)
+    full.hold_back(None, 10.0)
+    other.hold_back(("callback", "b"), 10.0)
+    lanes.begin_look()
+    assert lanes.closed_sources(10.0, crowded=False) == [("callback", "a")]
+    assert not full.runs_dry(10.0, crowded=False)
+    while len(full.waiting) > WAITING_LOW:
+        full.waiting.popleft()
+    assert full.runs_dry(10.0, crowded=False)
+    assert not full.runs_dry(10.0, crowded=True)
+    assert lanes.closed_sources(10.0, crowded=False) == []
+    lanes.begin_look()
+    assert not full.runs_dry(10.0, crowded=False)
+
+
+@pytest.mark.parametrize("now", [10.0 + SOURCE_AGE, 9.0])
+def test_where_messages_of_a_source_go_is_looked_up_anew(now: float) -> None:
+    lanes = filled(WAITING_MAX)
+    lanes.lane("host0:80").hold_back(("callback", "a"), 10.0)
+    assert lanes.closed_sources(now, crowded=False) == []
+    assert lanes.lane("host0:80").held_back
+
+
+def test_the_end_of_a_rest_is_waited_for() -> None:
+    lanes = filled(0, 0)
+    assert lanes.next_rest_end(0.0) is None
+    lanes.lane("host0:80").silent(0.0)
+    lanes.lane("host1:80").silent(0.5)
+    lanes.closed_sources(0.5, crowded=False)
+    assert lanes.next_rest_end(0.5) == 1.0
+    assert lanes.next_rest_end(1.0) == 1.5
+    lanes.begin_look()
+    lanes.closed_sources(2.0, crowded=False)
+    assert lanes.next_rest_end(2.0) is None
 
 
 def test_lanes_that_do_not_matter_are_forgotten() -> None:

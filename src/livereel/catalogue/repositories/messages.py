@@ -1,10 +1,10 @@
 """Where messages go, and the outbox."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
@@ -21,6 +21,9 @@ from livereel.domain.messages import (
 
 # A literal and not a parameter: only so may the databases use the index that holds pending messages alone.
 _PENDING: ColumnElement[str] = literal_column(f"'{MessageState.PENDING}'")
+
+# What of a message is ever changed.
+_CHANGING = ("url", "state", "attempts", "created_at", "due_at", "last_error")
 
 
 class SqlNotifications(Repository):
@@ -85,17 +88,35 @@ class SqlOutbox(Repository):
         statement = self._insertion(tables.outbox).values(values).returning(tables.outbox.c.id)
         return int((await self._execute(statement)).scalar_one())
 
-    async def due(self, now: float, *, limit: int) -> list[OutboxMessage]:
+    async def due(
+        self,
+        now: float,
+        *,
+        limit: int,
+        after: int = 0,
+        ids: Collection[int] = (),
+        sources: Collection[tuple[str, str]] = (),
+    ) -> list[OutboxMessage]:
         c = tables.outbox.c
-        statement = select(tables.outbox).where(c.id.in_(_heads()), c.due_at <= now).order_by(c.id).limit(limit)
-        return [_message(row) for row in await self._all(statement)]
+        statement = select(tables.outbox).where(c.id.in_(_heads()), c.due_at <= now, c.id > after)
+        if ids:
+            statement = statement.where(c.id.not_in(ids))
+        if sources:
+            statement = statement.where(tuple_(c.kind, c.domain).not_in(sources))
+        return [_message(row) for row in await self._all(statement.order_by(c.id).limit(limit))]
 
-    async def next_due_at(self) -> float | None:
+    async def next_due_at(self, after: float = 0.0) -> float | None:
         c = tables.outbox.c
         earliest: float | None = (
-            await self._execute(select(func.min(c.due_at)).where(c.id.in_(_heads())))
+            await self._execute(select(func.min(c.due_at)).where(c.id.in_(_heads()), c.due_at > after))
         ).scalar_one()
         return earliest
+
+    async def head(self, channel: str) -> OutboxMessage | None:
+        c = tables.outbox.c
+        first = select(tables.outbox).where(c.state == _PENDING, c.channel == channel).order_by(c.id).limit(1)
+        row = await self._one(first)
+        return _message(row) if row else None
 
     async def get(self, message_id: int) -> OutboxMessage | None:
         row = await self._one(select(tables.outbox).where(tables.outbox.c.id == message_id))
@@ -112,7 +133,8 @@ class SqlOutbox(Repository):
 
     async def update(self, message: OutboxMessage) -> None:
         row = tables.outbox.c.id == message.id
-        await self._update(tables.outbox, row, asdict(message), missing=f"there is no message {message.id}")
+        values = {name: getattr(message, name) for name in _CHANGING}
+        await self._update(tables.outbox, row, values, missing=f"there is no message {message.id}")
 
     async def log(self, delivery: Delivery) -> None:
         await self._execute(self._insertion(tables.deliveries).values(asdict(delivery)))
