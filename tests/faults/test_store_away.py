@@ -171,7 +171,7 @@ def check_shown(instance: Instance, why: str | None) -> None:
     waiting = re.search(rf'^livereel_upload_backlog_files{{bucket="{BUCKET}"}} (\S+)$', metrics, re.MULTILINE)
     assert waiting is not None and float(waiting[1]) >= 1
     if why is None:  # the first attempt is under way still
-        instance.cli("uploads")
+        wait_until(lambda: json.loads(instance.cli("uploads", "--json"))["backlog"], PATIENCE, "what waits")
         return
 
     def told() -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue, UnitOfWork
-from livereel.control.uploads import backoff, outages
+from livereel.control.uploads import backoff, carrier, outages
 from livereel.control.uploads.service import Uploads
 from livereel.domain.errors import ResourceExists
 from livereel.domain.naming import without_collision
@@ -98,9 +99,9 @@ class Life:
         return file
 
     async def die(self) -> None:
-        for carrier in self.uploads._carriers.values():
-            assert carrier._working is not None
-            carrier._working.cancel()
+        for each in self.uploads._carriers.values():
+            assert each._working is not None
+            each._working.cancel()
         await self.uploads.stop()
 
     async def _relocate(self, job_id: str, bucket: str, also: Callable[[UnitOfWork, str], object]) -> str:
@@ -441,6 +442,35 @@ async def test_a_store_that_is_away(
     await check_stored(life, server, prefix, stored, growing)
     await life.uploads.stop()
     gateway.close()
+
+
+async def test_what_takes_long_is_shown_before_it_fails(
+    catalogue: Catalogue, new_life: NewLife, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that hangs takes a minute to fail a request; and nothing is left of the row when it answers after all."""
+    monkeypatch.setattr(carrier, "SHOWN_AFTER", 0.1)
+    answers = threading.Event()
+
+    def hang(_request: Request) -> None:
+        answers.wait(PATIENCE)
+
+    gateway.on_request = hang
+    life = new_life()
+    task, file = recording()
+    small = Growing(tmp_path / "small.flv", 2000)
+    await life.begin(task, file)
+    finishing = asyncio.create_task(life.finish(task, file.job_id, small.close()))
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with catalogue.read() as uow:
+                if backlog := await uow.uploads.backlog():
+                    break
+            await asyncio.sleep(0.05)
+    assert [(each.bucket, each.files, each.bytes, each.last_error) for each in backlog] == [("rec-a", 1, 2000, None)]
+    answers.set()
+    assert (await asyncio.wait_for(finishing, PATIENCE)).state is FileState.STORED
+    async with catalogue.read() as uow:
+        assert (await uow.uploads.list()).total == 0
 
 
 async def test_a_second_bucket_takes_over_and_the_first_is_cleared_when_it_is_back(

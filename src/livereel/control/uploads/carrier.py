@@ -1,7 +1,7 @@
 """What all carriers share: one asyncio task per record file that tries until the store has all of it.
 
 A carrier's row (`domain.uploads.Upload`) is written when something is begun that a later life must know of, when an
-attempt fails, and when a part is confirmed; a file that goes up at the first attempt and in one request has none.
+attempt fails or takes long, and when a part is confirmed; a file that goes up at once and in one request has none.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -27,6 +27,9 @@ from livereel.storage.port import Store, Stores
 from livereel.storage.source import SourceUnreadable
 
 log = structlog.get_logger()
+
+#: Seconds after which an attempt is shown in lists. A store that hangs takes a minute to fail one.
+SHOWN_AFTER: Final = 5.0
 
 
 class Relocate(Protocol):
@@ -143,7 +146,7 @@ class Carrier(ABC):
             self._idle = False
             try:
                 await self._move_if_better()
-                done = await self.work()
+                done = await self._attempt()
             except LivereelError as error:
                 await self._failed(error)
             except Exception as error:  # a bug must not lose a recording either
@@ -158,6 +161,21 @@ class Carrier(ABC):
                     return
                 self._idle = True
                 await self._changed.wait()
+
+    async def _attempt(self) -> bool:
+        """`work`, in the catalogue if it takes long."""
+        if self.kept:
+            return await self.work()
+        working = asyncio.create_task(self.work())
+        try:
+            await asyncio.wait({working}, timeout=SHOWN_AFTER)
+            if not working.done() and not self.kept and self.waiting():
+                with contextlib.suppress(LivereelError):  # the catalogue is away too
+                    await self.keep()
+            return await working
+        finally:
+            working.cancel()  # if we were
+            await asyncio.gather(working, return_exceptions=True)
 
     def succeeded(self, key: str, part: int | None = None) -> None:
         """The store has confirmed an object, or a part of one."""
