@@ -21,7 +21,7 @@ from tests.faults.story import Fault, Story, Stream
 #: noticing, and on top of it comes what processes wait for their turn on this machine.
 LOST_MAX = 2.0
 LAGS = 4
-#: An interruption so much (s) shorter or longer than the merge window is on the right side of it whatever the load.
+#: An interruption so much (s) shorter or longer than the merge window is on the right side of it, with the same on top.
 MARGIN = 2.5
 
 
@@ -172,9 +172,10 @@ def _merged(story: Story, stream: Stream, index: int) -> bool | None:
     gap = push.sent_at[0] - before.sent_at[-1]
     if stream.plan.window == 0:
         return False
-    if gap < stream.plan.window - MARGIN:
+    margin = MARGIN + LAGS * story.lag
+    if gap < stream.plan.window - margin:
         return True
-    return False if gap > stream.plan.window + MARGIN else None
+    return False if gap > stream.plan.window + margin else None
 
 
 def _last_number(push: Push, found: list[Recorded]) -> int | None:
