@@ -48,7 +48,7 @@ FORMATS = ("FLV", "MP4", "HLS")
 SHORT_SECONDS, SHORT_MEGABYTES = 12, 3.3  # a camera of 2.2 Mbit/s
 SLICE_SECONDS = 60  # few of them, for the same reason
 CAUGHT_UP = 6_000_000  # bytes that are under way at any moment: all streams are fed a little, and parts are complete
-ALIVE = 8.0  # seconds; a push that is silent for 30 s is ended
+ALIVE = 20.0  # seconds; a push that is silent for 30 s is ended
 PATIENCE = 600.0  # seconds for what is to come at all
 
 
@@ -57,6 +57,7 @@ class Told:
     """A receiver of callbacks that notes when they came."""
 
     arrived: dict[tuple[str, str], float] = field(default_factory=dict)
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)
     url: str = ""
 
     def start(self) -> None:
@@ -67,6 +68,7 @@ class Told:
                 now = time.monotonic()
                 message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 what = message.get("record_format") if message["event_type"] == "RECORD_FILE_COMPLETE" else "OVER"
+                told.sizes[message["stream"], what] = int(message.get("file_size") or 0)
                 told.arrived.setdefault((message["stream"], what), now)
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
@@ -148,6 +150,7 @@ class Bench:
         self._open: set[Feed] = set()
         self._lock = threading.Lock()
         self._took: defaultdict[str, list[float]] = defaultdict(list)
+        self._sizes: defaultdict[str, list[float]] = defaultdict(list)
         self._cpu: defaultdict[str, list[dict[str, float]]] = defaultdict(list)
         threading.Thread(target=self._keep_alive, daemon=True).start()
 
@@ -184,7 +187,8 @@ class Bench:
     def record(self, number: int, seconds: float, megabytes: float) -> list[Feed]:
         """Begin recordings and feed them; `megabytes` is the size of each file."""
         loops = max(1, round(seconds / LOOP_SECONDS))
-        padding = int(megabytes * 1e6 / (loops * LOOP_SECONDS * FPS))
+        media = sum(len(tag.payload) for tag in self._tags)
+        padding = max(0, int((megabytes * 1e6 / loops - media) / (LOOP_SECONDS * FPS)))
         feeds = [
             Feed(self._served.rtmp_port, f"bench{next(self._numbers):04}", self._tags, padding) for _ in range(number)
         ]
@@ -205,6 +209,7 @@ class Bench:
             stopped = dict(zip(feeds, pool.map(self._stop, feeds), strict=True))
         for feed, record_format in itertools.product(feeds, FORMATS):
             self._took[case].append(self._told.wait(feed.stream, record_format) - stopped[feed])
+            self._sizes[case].append(self._told.sizes[feed.stream, record_format] / 1e6)
         self._cpu[case].append({name: cpu_seconds(*pids) - before[name] for name, pids in processes.items()})
         for feed in feeds:
             self._told.wait(feed.stream, "OVER")
@@ -216,12 +221,13 @@ class Bench:
         """A line per case."""
         names = list(self._processes())
         print("STOP to RECORD_FILE_COMPLETE, seconds")
-        print(f"{'case':>14} {'files':>5} {'p50':>6} {'p95':>6} {'max':>6}   CPU s: {', '.join(names)}")
+        print(f"{'case':>14} {'files':>5} {'MB':>6} {'p50':>6} {'p95':>6} {'max':>6}   CPU s: {', '.join(names)}")
         for case, times in self._took.items():
             times.sort()
             p95 = times[min(len(times) - 1, int(len(times) * 0.95))]
             cpu = ", ".join(f"{statistics.median(each[name] for each in self._cpu[case]):.2f}" for name in names)
-            print(f"{case:>14} {len(times):>5} {statistics.median(times):>6.2f} {p95:>6.2f} {times[-1]:>6.2f}   {cpu}")
+            size, p50 = statistics.mean(self._sizes[case]), statistics.median(times)
+            print(f"{case:>14} {len(times):>5} {size:>6.1f} {p50:>6.2f} {p95:>6.2f} {times[-1]:>6.2f}   {cpu}")
 
     def _processes(self) -> dict[str, list[int]]:
         processes = {

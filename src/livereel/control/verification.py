@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 #: Seconds that RECORD_FILE_COMPLETE waits for the verdict once the file is stored. Nobody is to wait in vain: for files
 #: of more media than VERIFY_WAIT_MEDIA (seconds), which take longer to read, it does not wait, and their reading is put
-#: off until they are stored, as it is when many are on their way.
+#: off until all that are on their way are stored, as it is when these are many.
 VERIFY_WAIT: Final = 1.0
 VERIFY_WAIT_MEDIA: Final = 300.0
 
@@ -176,7 +176,7 @@ class FileVerifier:
     async def _judge(self, job: _Job) -> Verdict:
         """The verdict, which there is in any case: without one the file would stay pending when its task is over."""
         if job.put_off:
-            await self._turns.wait(job.file.job_id, job.file.bucket)
+            await self._turns.wait(job.file.bucket)
         backoff = Backoff()
         for attempt in range(1, TRIES + 1):
             try:

@@ -1,4 +1,4 @@
-"""When a closed file is read again: at once, or when it is stored and most of those are that were closed with it.
+"""When a closed file is read again: at once, or when all that were closed with it are stored.
 
 Reading a file takes several times the CPU of storing what is left of it after a STOP. Applications wait for files to be
 stored; where nobody waits for the verdict, or many recordings end together, reading comes after that. Each bucket has
@@ -26,20 +26,17 @@ class Turns:
     def closed(self, job_id: str, bucket: str) -> bool:
         """A file is complete and on its way into the bucket; gives whether few others are."""
         self._on_their_way[job_id] = bucket
-        return self._is_calm(bucket)
+        return sum(other == bucket for other in self._on_their_way.values()) <= BESIDE
 
     def arrived(self, job_id: str) -> None:
         """The store has it, or will not get it. May be repeated."""
         self._on_their_way.pop(job_id, None)
         self._changed.set()
 
-    async def wait(self, job_id: str, bucket: str) -> None:
-        """Return when the file is not on its way any more, and few others are."""
+    async def wait(self, bucket: str) -> None:
+        """Return when no file is on its way into the bucket any more."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._put_off):
-                while job_id in self._on_their_way or not self._is_calm(bucket):
+                while bucket in self._on_their_way.values():
                     self._changed.clear()
                     await self._changed.wait()
-
-    def _is_calm(self, bucket: str) -> bool:
-        return sum(other == bucket for other in self._on_their_way.values()) <= BESIDE
