@@ -98,7 +98,7 @@ class SqlOutbox(Repository):
         sources: Collection[tuple[str, str]] = (),
     ) -> list[OutboxMessage]:
         c = tables.outbox.c
-        statement = select(tables.outbox).where(c.id.in_(_heads()), c.due_at <= now, c.id > after)
+        statement = select(tables.outbox).where(c.id.in_(self._heads()), c.due_at <= now, c.id > after)
         if ids:
             statement = statement.where(c.id.not_in(ids))
         if sources:
@@ -108,15 +108,25 @@ class SqlOutbox(Repository):
     async def next_due_at(self, after: float = 0.0) -> float | None:
         c = tables.outbox.c
         earliest: float | None = (
-            await self._execute(select(func.min(c.due_at)).where(c.id.in_(_heads()), c.due_at > after))
+            await self._execute(select(func.min(c.due_at)).where(c.id.in_(self._heads()), c.due_at > after))
         ).scalar_one()
         return earliest
 
     async def head(self, channel: str) -> OutboxMessage | None:
         c = tables.outbox.c
-        first = select(tables.outbox).where(c.state == _PENDING, c.channel == channel).order_by(c.id).limit(1)
+        first = select(tables.outbox).where(self._waits(), c.channel == channel).order_by(c.id).limit(1)
         row = await self._one(first)
         return _message(row) if row else None
+
+    def _heads(self) -> Select[tuple[int]]:
+        """The ids of the first pending message of each channel: only these may be delivered."""
+        c = tables.outbox.c
+        return select(func.min(c.id)).where(self._waits()).group_by(c.channel)
+
+    def _waits(self) -> ColumnElement[bool]:
+        """A message is pending. For the index of channels: SQLite would take that of states and go through all."""
+        waits = tables.outbox.c.state == _PENDING
+        return func.likely(waits) if self._connection.dialect.name == "sqlite" else waits
 
     async def get(self, message_id: int) -> OutboxMessage | None:
         row = await self._one(select(tables.outbox).where(tables.outbox.c.id == message_id))
@@ -170,12 +180,6 @@ class SqlOutbox(Repository):
         again = replace(_message(row), state=MessageState.PENDING, attempts=0, created_at=now, due_at=now)
         await self.update(again)
         return again
-
-
-def _heads() -> Select[tuple[int]]:
-    """The ids of the first pending message of each channel: only these may be delivered."""
-    c = tables.outbox.c
-    return select(func.min(c.id)).where(c.state == _PENDING).group_by(c.channel)
 
 
 def _message(row: Mapping[Any, Any]) -> OutboxMessage:
