@@ -1,10 +1,12 @@
 """Notification settings and the outbox."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.domain.errors import ResourceNotFound
 from livereel.domain.messages import Delivery, MessageState, NotificationConfig
@@ -82,6 +84,23 @@ async def test_the_head_of_a_channel(catalogue: Catalogue) -> None:
             assert head.id == expected
             await uow.outbox.update(replace(head, state=state))
         assert await uow.outbox.head("a") is None
+
+
+async def test_sqlite_goes_by_channel(tmp_path: Path) -> None:
+    """Through the index of states it would go through all that waits, for every message that is delivered."""
+    asked: list[str] = []
+    catalogue = await open_catalogue(f"sqlite:///{tmp_path}/catalogue.db")
+    async with catalogue.write() as uow:
+        connection = uow._connection.raw  # type: ignore[attr-defined]
+        connection.set_trace_callback(asked.append)
+        await uow.outbox.head("a")
+        await uow.outbox.due(NOW, limit=10)
+        await uow.outbox.next_due_at(NOW)
+        connection.set_trace_callback(None)
+        plans = [[row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in asked]
+    await catalogue.close()
+    assert len(plans) == 3
+    assert all(any("ix_outbox_pending" in step for step in plan) for plan in plans), plans
 
 
 async def test_next_due_looks_at_first_messages_only(catalogue: Catalogue) -> None:
