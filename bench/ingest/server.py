@@ -17,7 +17,7 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.messages import Publish
 from livereel.ingest.config import IngestConfig
 from livereel.ingest.listener import IngestServer
-from livereel.observe import logging, metrics
+from livereel.observe import interpreter, logging, metrics
 from livereel.observe.clock import SystemClock
 from livereel.observe.garbage import collected_rarely
 from livereel.rtmp import demuxer
@@ -69,6 +69,7 @@ async def main() -> None:
     parser.add_argument("--fsync-interval", default=str(FSYNC_INTERVAL), help="seconds, or off")
     options = parser.parse_args()
 
+    interpreter.tune()
     logging.configure("warning")
     clock = SystemClock()
     interval = None if options.fsync_interval == "off" else float(options.fsync_interval)

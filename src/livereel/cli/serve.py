@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,11 +12,6 @@ from livereel.domain.errors import LivereelError
 if TYPE_CHECKING:
     from livereel.app import Server
     from livereel.settings import Settings
-
-#: Seconds after which a thread that runs lets another one run that waits. Python's own 5 ms are longer than a turn of a
-#: loop that is always busy. Each look at the sockets then wakes the thread, a moment too late, and its 5 ms begin anew:
-#: a commit was seen to wait for 28 s.
-SWITCH_INTERVAL = 0.001
 
 
 def serve(context: typer.Context) -> None:
@@ -30,13 +24,13 @@ def serve(context: typer.Context) -> None:
     import structlog
 
     from livereel.app import run
-    from livereel.observe import logging
+    from livereel.observe import interpreter, logging
     from livereel.settings import unknown_variables
 
     logging.configure(settings.log.level, settings.log.format)
     for name in unknown_variables():
         structlog.get_logger().warning("environment_variable_unused", name=name)
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    interpreter.tune()
     try:
         asyncio.run(run(settings, lambda server: _announce(settings, server)))
     except LivereelError as problem:
