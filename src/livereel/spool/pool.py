@@ -1,6 +1,6 @@
 """All open spools of a process and the threads that write and sync them.
 
-Encoded tags gather in each `writer.SpoolWriter` until `SpoolPool.flush` (once per sweep of the ingest pump) hands
+Encoded tags gather in each `writer.SpoolWriter` until `SpoolPool.flush` (a few times per pass of the ingest pump) hands
 everything over at once. Group commit: what was written is brought to the disk once per interval, and at once when
 somebody waits for it; spools that ask while others are being synced go together in the next round.
 """
