@@ -1,6 +1,7 @@
 """What strangers can cost on the port of the API: memory, processor time, and nothing of recordings."""
 
 import contextlib
+import http.client
 import json
 import socket
 import threading
@@ -84,11 +85,15 @@ def test_slow_requests_are_ended(attacked: Instance) -> None:
 def test_a_request_in_time_is_answered_on_a_connection_that_was_idle(attacked: Instance) -> None:
     """The deadline is the request's: connections between requests may be quiet for longer."""
     idle = threading.Event()
-    with connect(attacked) as sock:
+    with contextlib.closing(http.client.HTTPConnection(address(attacked), timeout=PATIENCE)) as connection:
+        connection.connect()
+        first = connection.sock
         for _ in range(2):
-            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+            connection.request("GET", "/healthz")
+            response = connection.getresponse()
+            assert (response.status, json.loads(response.read())) == (200, {"status": "ok"})
             idle.wait(float(REQUEST_TIMEOUT) + 1)
+        assert connection.sock is first
 
 
 def test_more_connections_than_there_may_be(attacked: Instance) -> None:
