@@ -35,9 +35,8 @@ from livereel.observe import metrics
 log = structlog.get_logger()
 
 BATCH = 64  # messages taken in one transaction
-IN_HAND_MAX = (
-    2048  # messages in memory; above it each host has as many as it has places, the rest wait in the catalogue
-)
+# Messages in memory; above it each host has as many as it has places, and the rest wait in the catalogue.
+IN_HAND_MAX = 2048
 EXCEPTIONS_MAX = 4096  # ids and sources named in a query for what is due; what is beyond is found and left out here
 IDLE_POLL = 30.0  # seconds: the longest the loop sleeps without being woken (other nodes, a stepped clock)
 LOOKING_SHARE = 0.25  # of the time may go into looks, which take longer the more messages wait

@@ -51,7 +51,7 @@ class IngestServer:
         self._admission = admission
         self._config = config or IngestConfig()
         self._clock = clock
-        self._on_slice = on_slice
+        self._on_pass = on_pass
         self._listeners: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._publishing: dict[StreamKey, list[Connection]] = {}  # in order of arrival
@@ -97,7 +97,7 @@ class IngestServer:
         for connection in connections:
             connection.shutdown("the server is stopping")
             await asyncio.sleep(0)
-        self._on_slice()
+        self._on_pass()
         await asyncio.gather(*(connection.admitted() for connection in connections))
         await self._all_ended()
         if self._connections:
