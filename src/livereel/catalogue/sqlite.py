@@ -249,12 +249,12 @@ class _Connection:
         return self.raw.total_changes != self._changes_before
 
     async def execute(
-        self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
         """Run a statement and fetch its rows."""
-        if rows is not None or statement.get_execution_options().get(MANY):
-            return await self.in_thread(lambda: self._sql.execute(statement, rows))
-        return await self.do(lambda: self._sql.execute(statement), limited=isinstance(statement, Select))
+        if isinstance(parameters, Sequence) or statement.get_execution_options().get(MANY):
+            return await self.in_thread(lambda: self._sql.execute(statement, parameters))
+        return await self.do(lambda: self._sql.execute(statement, parameters), limited=isinstance(statement, Select))
 
     def begin_nested(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Nothing to do: SQLite undoes a statement that fails, and that alone."""

@@ -15,12 +15,12 @@ from sqlalchemy import (
     delete,
     func,
     select,
-    update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from livereel.catalogue.repositories.statements import change, insertion, parameters, removal, selection
 from livereel.domain.errors import ResourceExists, ResourceNotFound
+from livereel.domain.keys import StreamKey
 
 #: Execution option of a statement that may change any number of rows and so may take long.
 MANY = "livereel_many"
@@ -34,8 +34,8 @@ class Session(Protocol):
         """Which database it is."""
         ...
 
-    async def execute(self, statement: Executable, rows: Any = None, /) -> CursorResult[Any]:
-        """Run a statement, once for each of `rows` if there are any."""
+    async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[Any]:
+        """Run a statement with these parameters; if they are a sequence, once for each."""
         ...
 
     def begin_nested(self) -> AbstractAsyncContextManager[Any]:
@@ -50,13 +50,10 @@ class Repository:
         self._connection = connection
         self._writing = writing
 
-    def _insertion(self, table: Table) -> "postgresql.Insert | sqlite.Insert":
-        return postgresql.insert(table) if self._connection.dialect.name == "postgresql" else sqlite.insert(table)
-
     async def _execute(
-        self, statement: Executable, rows: Sequence[Mapping[str, Any]] | None = None
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
-        return await self._connection.execute(statement, rows)
+        return await self._connection.execute(statement, parameters)
 
     async def _insert(self, table: Table, values: Mapping[str, Any], taken: str) -> None:
         """Raises ResourceExists(`taken`) when a unique value is taken; the unit of work stays usable then."""
@@ -64,25 +61,27 @@ class Repository:
             raise ResourceExists(taken)
 
     async def _insert_unless_taken(self, table: Table, values: Mapping[str, Any]) -> bool:
-        # DO NOTHING and not an IntegrityError: in PostgreSQL an error would spoil the whole transaction.
-        statement = self._insertion(table).values(values).on_conflict_do_nothing()
-        return (await self._execute(statement.returning(*table.primary_key))).first() is not None
+        return (await self._execute(insertion(table, self._connection.dialect.name), values)).first() is not None
 
-    async def _put(self, table: Table, row: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
-        """Insert `values`, or set them in `row`, which has their primary key; True if it was not there."""
+    async def _put(self, table: Table, values: Mapping[str, Any]) -> bool:
+        """Insert `values`, or set them in the row that has their primary key; True if it was not there."""
         if await self._insert_unless_taken(table, values):
             return True
-        await self._update(table, row, values, missing=f"a row of {table.name} went away")
+        key = {column.name: values[column.name] for column in table.primary_key}
+        await self._update(table, key, values, missing=f"a row of {table.name} went away")
         return False
 
     async def _update(
-        self, table: Table, row: ColumnElement[bool], values: Mapping[str, Any], *, missing: str, taken: str = ""
+        self, table: Table, key: Mapping[str, Any], values: Mapping[str, Any], *, missing: str, taken: str = ""
     ) -> None:
-        """Raises ResourceNotFound(`missing`), and ResourceExists(`taken`) when a unique value is taken."""
-        statement = update(table).where(row).values(values)
+        """Set `values` in the row with these values of key columns.
+
+        Raises ResourceNotFound(`missing`), and ResourceExists(`taken`) when a unique value is taken.
+        """
+        statement = change(table, tuple(key))
         try:
             async with self._connection.begin_nested() if taken else nullcontext():
-                changed = (await self._execute(statement)).rowcount
+                changed = (await self._execute(statement, {**values, **parameters(key)})).rowcount
         except IntegrityError as error:
             if not taken:
                 raise
@@ -90,23 +89,33 @@ class Repository:
         if changed == 0:
             raise ResourceNotFound(missing)
 
-    async def _delete(self, table: Table, rows: ColumnElement[bool]) -> bool:
-        return (await self._execute(delete(table).where(rows))).rowcount > 0
+    async def _remove(self, table: Table, /, **key: Any) -> bool:
+        """Delete the rows with these values; True if there were any."""
+        return (await self._execute(removal(table, tuple(key)), parameters(key))).rowcount > 0
 
     async def _delete_many(self, table: Table, rows: ColumnElement[bool]) -> int:
         """How many rows went; nobody knows before how many it will be."""
         return (await self._execute(delete(table).where(rows).execution_options(**{MANY: True}))).rowcount
 
-    async def _one(self, statement: Select[Any]) -> RowMapping | None:
-        row: RowMapping | None = (await self._execute(statement)).mappings().first()
-        return row
+    async def _row(self, table: Table, /, **key: Any) -> RowMapping | None:
+        """The row with these values."""
+        return await self._first(selection(table, tuple(key)), key)
 
-    async def _one_to_change(self, statement: Select[Any]) -> RowMapping | None:
-        """Like `_one`; where the unit of work writes, nobody else changes the row before it ends.
+    async def _row_to_change(self, table: Table, /, **key: Any) -> RowMapping | None:
+        """Like `_row`; where the unit of work writes, nobody else changes the row before it ends.
 
         SQLite has one writer at a time anyway and leaves FOR UPDATE out.
         """
-        return await self._one(statement.with_for_update() if self._writing else statement)
+        return await self._first(selection(table, tuple(key), locks=self._writing), key)
+
+    async def _rows(self, table: Table, /, *order: str, **key: Any) -> list[RowMapping]:
+        """All rows with these values, sorted by the columns of `order`."""
+        found = await self._execute(selection(table, tuple(key), order), parameters(key))
+        return list(found.mappings())
+
+    async def _first(self, statement: Select[Any], key: Mapping[str, Any]) -> RowMapping | None:
+        row: RowMapping | None = (await self._execute(statement, parameters(key))).mappings().first()
+        return row
 
     async def _all(self, statement: Select[Any]) -> list[RowMapping]:
         return list((await self._execute(statement)).mappings())
@@ -131,6 +140,11 @@ class Repository:
             return offset + found  # the page reaches the end: counting would read it all again
         total: int = (await self._execute(select(func.count()).select_from(table).where(*where))).scalar_one()
         return total
+
+
+def of_stream(key: StreamKey) -> dict[str, str]:
+    """A stream key as columns."""
+    return {"domain": key.domain, "app": key.app, "stream": key.stream}
 
 
 def equal(*wanted: tuple[ColumnElement[Any], Any]) -> list[ColumnElement[bool]]:

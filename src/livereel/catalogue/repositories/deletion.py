@@ -1,7 +1,5 @@
 """What may be deleted, and what must not be."""
 
-from sqlalchemy import select
-
 from livereel.catalogue import tables
 from livereel.catalogue.repositories.base import Repository
 
@@ -13,8 +11,8 @@ class SqlHolds(Repository):
         return await self._insert_unless_taken(tables.holds, {"task_id": task_id, "created_at": now})
 
     async def delete(self, task_id: str) -> bool:
-        return await self._delete(tables.holds, tables.holds.c.task_id == task_id)
+        return await self._remove(tables.holds, task_id=task_id)
 
     async def held_since(self, task_id: str) -> float | None:
-        row = await self._one(select(tables.holds).where(tables.holds.c.task_id == task_id))
+        row = await self._row(tables.holds, task_id=task_id)
         return row["created_at"] if row else None

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import select
-
 from livereel.catalogue import tables
 from livereel.catalogue.repositories.base import Repository
 from livereel.domain.tenancy import (
@@ -38,21 +36,20 @@ class SqlDomains(Repository):
         await self._insert(tables.domains, asdict(domain), f"domain {domain.name} exists already")
 
     async def get(self, name: str) -> LiveDomain | None:
-        row = await self._one(select(tables.domains).where(tables.domains.c.name == name))
+        row = await self._row(tables.domains, name=name)
         return _domain(row) if row else None
 
     async def update(self, domain: LiveDomain) -> None:
-        row = tables.domains.c.name == domain.name
-        await self._update(tables.domains, row, asdict(domain), missing=f"there is no domain {domain.name}")
+        key = {"name": domain.name}
+        await self._update(tables.domains, key, asdict(domain), missing=f"there is no domain {domain.name}")
 
     async def delete(self, name: str) -> bool:
         for column in _SETTINGS:
-            await self._delete(column.table, column == name)
-        return await self._delete(tables.domains, tables.domains.c.name == name)
+            await self._remove(column.table, **{column.name: name})
+        return await self._remove(tables.domains, name=name)
 
     async def list(self, project_id: str) -> list[LiveDomain]:
-        statement = select(tables.domains).where(tables.domains.c.project_id == project_id)
-        return [_domain(row) for row in await self._all(statement.order_by(tables.domains.c.name))]
+        return [_domain(row) for row in await self._rows(tables.domains, "name", project_id=project_id)]
 
 
 class SqlDomainMappings(Repository):
@@ -62,19 +59,14 @@ class SqlDomainMappings(Repository):
         await self._insert(tables.domain_mappings, asdict(mapping), f"{mapping.pull_domain} is mapped already")
 
     async def delete(self, pull_domain: str, push_domain: str) -> bool:
-        c = tables.domain_mappings.c
-        return await self._delete(
-            tables.domain_mappings, (c.pull_domain == pull_domain) & (c.push_domain == push_domain)
-        )
+        return await self._remove(tables.domain_mappings, pull_domain=pull_domain, push_domain=push_domain)
 
     async def list(self, project_id: str) -> list[DomainMapping]:
-        c = tables.domain_mappings.c
-        statement = select(tables.domain_mappings).where(c.project_id == project_id).order_by(c.pull_domain)
-        return [DomainMapping(**row) for row in await self._all(statement)]
+        rows = await self._rows(tables.domain_mappings, "pull_domain", project_id=project_id)
+        return [DomainMapping(**row) for row in rows]
 
     async def for_pull(self, pull_domain: str) -> DomainMapping | None:
-        c = tables.domain_mappings.c
-        row = await self._one(select(tables.domain_mappings).where(c.pull_domain == pull_domain))
+        row = await self._row(tables.domain_mappings, pull_domain=pull_domain)
         return DomainMapping(**row) if row else None
 
 
@@ -82,14 +74,14 @@ class SqlKeyChains(Repository):
     """`port.KeyChains`."""
 
     async def get(self, domain: str) -> KeyChain | None:
-        row = await self._one(select(tables.key_chains).where(tables.key_chains.c.domain == domain))
+        row = await self._row(tables.key_chains, domain=domain)
         return KeyChain(row["domain"], row["key"], AuthType(row["auth_type"]), row["timeout"]) if row else None
 
     async def put(self, chain: KeyChain) -> bool:
-        return await self._put(tables.key_chains, tables.key_chains.c.domain == chain.domain, asdict(chain))
+        return await self._put(tables.key_chains, asdict(chain))
 
     async def delete(self, domain: str) -> bool:
-        return await self._delete(tables.key_chains, tables.key_chains.c.domain == domain)
+        return await self._remove(tables.key_chains, domain=domain)
 
 
 class SqlBucketGrants(Repository):
@@ -99,13 +91,10 @@ class SqlBucketGrants(Repository):
         return await self._insert_unless_taken(tables.bucket_grants, asdict(grant))
 
     async def delete(self, grant: BucketGrant) -> bool:
-        c = tables.bucket_grants.c
-        return await self._delete(tables.bucket_grants, (c.project_id == grant.project_id) & (c.bucket == grant.bucket))
+        return await self._remove(tables.bucket_grants, **asdict(grant))
 
     async def list(self, project_id: str) -> list[BucketGrant]:
-        c = tables.bucket_grants.c
-        statement = select(tables.bucket_grants).where(c.project_id == project_id).order_by(c.bucket)
-        return [BucketGrant(**row) for row in await self._all(statement)]
+        return [BucketGrant(**row) for row in await self._rows(tables.bucket_grants, "bucket", project_id=project_id)]
 
 
 def _domain(row: Mapping[Any, Any]) -> LiveDomain:

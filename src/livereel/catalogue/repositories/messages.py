@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, insert, literal_column, select, tuple_
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
@@ -22,6 +22,9 @@ from livereel.domain.messages import (
 # A literal and not a parameter: only so may the databases use the index that holds pending messages alone.
 _PENDING: ColumnElement[str] = literal_column(f"'{MessageState.PENDING}'")
 
+_ADD_MESSAGE = insert(tables.outbox).returning(tables.outbox.c.id)
+_ADD_DELIVERY = insert(tables.deliveries)
+
 # What of a message is ever changed.
 _CHANGING = ("url", "state", "attempts", "created_at", "due_at", "last_error")
 
@@ -30,14 +33,14 @@ class SqlNotifications(Repository):
     """`port.Notifications`."""
 
     async def get(self, domain: str) -> NotificationConfig | None:
-        row = await self._one(select(tables.notifications).where(tables.notifications.c.domain == domain))
+        row = await self._row(tables.notifications, domain=domain)
         return NotificationConfig(**row) if row else None
 
     async def put(self, config: NotificationConfig) -> bool:
-        return await self._put(tables.notifications, tables.notifications.c.domain == config.domain, asdict(config))
+        return await self._put(tables.notifications, asdict(config))
 
     async def delete(self, domain: str) -> bool:
-        return await self._delete(tables.notifications, tables.notifications.c.domain == domain)
+        return await self._remove(tables.notifications, domain=domain)
 
 
 class SqlCallbacks(Repository):
@@ -47,11 +50,11 @@ class SqlCallbacks(Repository):
         await self._insert(tables.callbacks, asdict(config), _same_domain(config))
 
     async def get(self, project_id: str, config_id: str) -> CallbackConfig | None:
-        row = await self._one(select(tables.callbacks).where(_this_callback(project_id, config_id)))
+        row = await self._row(tables.callbacks, project_id=project_id, id=config_id)
         return _callback(row) if row else None
 
     async def by_domain(self, domain: str) -> CallbackConfig | None:
-        row = await self._one(select(tables.callbacks).where(tables.callbacks.c.domain == domain))
+        row = await self._row(tables.callbacks, domain=domain)
         return _callback(row) if row else None
 
     async def list(
@@ -65,14 +68,14 @@ class SqlCallbacks(Repository):
     async def update(self, config: CallbackConfig) -> None:
         await self._update(
             tables.callbacks,
-            _this_callback(config.project_id, config.id),
+            {"project_id": config.project_id, "id": config.id},
             asdict(config),
             missing=f"there is no callback configuration {config.id}",
             taken=_same_domain(config),
         )
 
     async def delete(self, project_id: str, config_id: str) -> bool:
-        return await self._delete(tables.callbacks, _this_callback(project_id, config_id))
+        return await self._remove(tables.callbacks, project_id=project_id, id=config_id)
 
 
 class SqlOutbox(Repository):
@@ -85,8 +88,7 @@ class SqlOutbox(Repository):
             await self._execute(select(func.pg_advisory_xact_lock(func.hashtext(message.channel))))
         values = asdict(message)
         del values["id"]
-        statement = self._insertion(tables.outbox).values(values).returning(tables.outbox.c.id)
-        return int((await self._execute(statement)).scalar_one())
+        return int((await self._execute(_ADD_MESSAGE, values)).scalar_one())
 
     async def due(
         self,
@@ -115,8 +117,8 @@ class SqlOutbox(Repository):
     async def head(self, channel: str) -> OutboxMessage | None:
         c = tables.outbox.c
         first = select(tables.outbox).where(self._waits(), c.channel == channel).order_by(c.id).limit(1)
-        row = await self._one(first)
-        return _message(row) if row else None
+        found = (await self._all(first))[:1]
+        return _message(found[0]) if found else None
 
     def _heads(self) -> Select[tuple[int]]:
         """The ids of the first pending message of each channel: only these may be delivered."""
@@ -129,7 +131,7 @@ class SqlOutbox(Repository):
         return func.likely(waits) if self._connection.dialect.name == "sqlite" else waits
 
     async def get(self, message_id: int) -> OutboxMessage | None:
-        row = await self._one(select(tables.outbox).where(tables.outbox.c.id == message_id))
+        row = await self._row(tables.outbox, id=message_id)
         return _message(row) if row else None
 
     async def pending(self) -> int:
@@ -142,12 +144,11 @@ class SqlOutbox(Repository):
         return await self._delete_many(tables.outbox, c.id.in_(old))
 
     async def update(self, message: OutboxMessage) -> None:
-        row = tables.outbox.c.id == message.id
         values = {name: getattr(message, name) for name in _CHANGING}
-        await self._update(tables.outbox, row, values, missing=f"there is no message {message.id}")
+        await self._update(tables.outbox, {"id": message.id}, values, missing=f"there is no message {message.id}")
 
     async def log(self, delivery: Delivery) -> None:
-        await self._execute(self._insertion(tables.deliveries).values(asdict(delivery)))
+        await self._execute(_ADD_DELIVERY, asdict(delivery))
 
     async def deliveries(self, message_id: int) -> list[Delivery]:
         c = tables.deliveries.c
@@ -174,7 +175,7 @@ class SqlOutbox(Repository):
         return Page(total, [_message(row) for row in rows])
 
     async def replay(self, message_id: int, now: float) -> OutboxMessage | None:
-        row = await self._one_to_change(select(tables.outbox).where(tables.outbox.c.id == message_id))
+        row = await self._row_to_change(tables.outbox, id=message_id)
         if row is None:
             return None
         again = replace(_message(row), state=MessageState.PENDING, attempts=0, created_at=now, due_at=now)
@@ -185,10 +186,6 @@ class SqlOutbox(Repository):
 def _message(row: Mapping[Any, Any]) -> OutboxMessage:
     values = dict(row) | {"state": MessageState(row["state"])}
     return OutboxMessage(**values)
-
-
-def _this_callback(project_id: str, config_id: str) -> ColumnElement[bool]:
-    return (tables.callbacks.c.project_id == project_id) & (tables.callbacks.c.id == config_id)
 
 
 def _same_domain(config: CallbackConfig) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
-from livereel.catalogue.repositories.base import Repository, equal
+from livereel.catalogue.repositories.base import Repository, equal, of_stream
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import PlanTask
 
@@ -19,13 +19,12 @@ class SqlPlanTasks(Repository):
         await self._insert(tables.plan_tasks, _row(plan), f"plan {plan.id} exists already")
 
     async def get(self, project_id: str, plan_id: str) -> PlanTask | None:
-        row = await self._one_to_change(select(tables.plan_tasks).where(_this(project_id, plan_id)))
+        row = await self._row_to_change(tables.plan_tasks, project_id=project_id, id=plan_id)
         return _plan(row) if row else None
 
     async def update(self, plan: PlanTask) -> None:
-        await self._update(
-            tables.plan_tasks, _this(plan.project_id, plan.id), _row(plan), missing=f"there is no plan {plan.id}"
-        )
+        key = {"project_id": plan.project_id, "id": plan.id}
+        await self._update(tables.plan_tasks, key, _row(plan), missing=f"there is no plan {plan.id}")
 
     async def in_force(self, now: float, *, key: StreamKey | None = None) -> list[PlanTask]:
         c = tables.plan_tasks.c
@@ -71,17 +70,12 @@ class SqlPlanTasks(Repository):
         return Page(total, [_plan(row) for row in rows])
 
 
-def _this(project_id: str, plan_id: str) -> ColumnElement[bool]:
-    return (tables.plan_tasks.c.project_id == project_id) & (tables.plan_tasks.c.id == plan_id)
-
-
 # Members that are columns of the same name and type.
 _PLAIN = ("id", "project_id", "start_at", "end_at", "template_id", "created_at", "stop_at", "recording_task_id")
 
 
 def _row(plan: PlanTask) -> dict[str, Any]:
-    key = {"domain": plan.key.domain, "app": plan.key.app, "stream": plan.key.stream}
-    return {name: getattr(plan, name) for name in _PLAIN} | key
+    return {name: getattr(plan, name) for name in _PLAIN} | of_stream(plan.key)
 
 
 def _plan(row: Mapping[Any, Any]) -> PlanTask:

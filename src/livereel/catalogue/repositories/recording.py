@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, or_, select, update
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page, StoredSize
-from livereel.catalogue.repositories.base import Repository, equal
+from livereel.catalogue.repositories.base import Repository, equal, of_stream
+from livereel.catalogue.repositories.statements import change, insert, parameters
 from livereel.catalogue.repositories.templates import template_of, template_row
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import DeleteReason, EndReason, RecordFile, Slice, SpoolPosition, Task
@@ -24,28 +25,24 @@ class SqlTasks(Repository):
         await self._insert(tables.tasks, _task_row(task), f"a task is recording {task.key} already")
 
     async def get(self, task_id: str) -> Task | None:
-        row = await self._one_to_change(select(tables.tasks).where(tables.tasks.c.id == task_id))
+        row = await self._row_to_change(tables.tasks, id=task_id)
         return _task(row) if row else None
 
     async def update(self, task: Task) -> None:
         await self._update(
             tables.tasks,
-            tables.tasks.c.id == task.id,
+            {"id": task.id},
             _task_changes(task),
             missing=f"there is no task {task.id}",
             taken=f"another task is recording {task.key}",
         )
 
     async def active(self, key: StreamKey) -> Task | None:
-        row = await self._one_to_change(select(tables.tasks).where(tables.tasks.c.active_key == str(key)))
+        row = await self._row_to_change(tables.tasks, active_key=str(key))
         return _task(row) if row else None
 
     async def last_stopped_at(self, key: StreamKey) -> float | None:
-        c = tables.tasks.c
-        statement = select(func.max(c.ended_at)).where(
-            c.domain == key.domain, c.app == key.app, c.stream == key.stream, c.end_reason == EndReason.STOP
-        )
-        stopped: float | None = (await self._execute(statement)).scalar_one()
+        stopped: float | None = (await self._execute(_LAST_STOP, of_stream(key))).scalar_one()
         return stopped
 
     async def open(self, *, node: str) -> list[Task]:
@@ -86,36 +83,33 @@ class SqlFiles(Repository):
         await self._insert(tables.files, _file_row(file), _same_object(file))
 
     async def get(self, job_id: str) -> RecordFile | None:
-        row = await self._one_to_change(select(tables.files).where(tables.files.c.job_id == job_id))
+        row = await self._row_to_change(tables.files, job_id=job_id)
         return _file(row) if row else None
 
     async def update(self, file: RecordFile) -> None:
         await self._update(
             tables.files,
-            tables.files.c.job_id == file.job_id,
+            {"job_id": file.job_id},
             _file_row(file),
             missing=f"there is no record file {file.job_id}",
             taken=_same_object(file),
         )
 
     async def set_verdict(self, job_id: str, verdict: Verdict, now: float) -> bool:
-        c = tables.files.c
         values = {
             "verification": verdict.verification,
             "damages": _damage_rows(verdict.damages),
             "verified_at": now,
         } | ({"sha256": verdict.sha256} if verdict.sha256 else {})
-        statement = update(tables.files).where(c.job_id == job_id, c.state == FileState.STORED).values(values)
-        return (await self._execute(statement)).rowcount > 0
+        key = {"job_id": job_id, "state": FileState.STORED}
+        changed = await self._execute(change(tables.files, tuple(key)), {**values, **parameters(key)})
+        return changed.rowcount > 0
 
     async def of_task(self, task_id: str) -> list[RecordFile]:
-        c = tables.files.c
-        rows = await self._all(select(tables.files).where(c.task_id == task_id).order_by(c.format, c.sequence))
-        return [_file(row) for row in rows]
+        return [_file(row) for row in await self._rows(tables.files, "format", "sequence", task_id=task_id)]
 
     async def by_key(self, bucket: str, object_key: str) -> RecordFile | None:
-        c = tables.files.c
-        row = await self._one(select(tables.files).where(c.bucket == bucket, c.object_key == object_key))
+        row = await self._row(tables.files, bucket=bucket, object_key=object_key)
         return _file(row) if row else None
 
     async def playlists_beside(self, file: RecordFile, *, ended_after: float | None = None) -> list[RecordFile]:
@@ -210,7 +204,7 @@ class SqlSlices(Repository):
     async def add_many(self, slices: Sequence[Slice]) -> None:
         if not slices:
             return
-        statement = self._insertion(tables.slices)
+        statement = insert(tables.slices, self._connection.dialect.name)
         values = {name: statement.excluded[name] for name in _SLICE_VALUES}
         statement = statement.on_conflict_do_update(index_elements=["job_id", "sequence"], set_=values)
         await self._execute(statement, [asdict(piece) for piece in slices])
@@ -223,9 +217,7 @@ class SqlSlices(Repository):
         return [Slice(**row) for row in rows]
 
     async def of_file(self, job_id: str) -> list[Slice]:
-        c = tables.slices.c
-        rows = await self._all(select(tables.slices).where(c.job_id == job_id).order_by(c.sequence))
-        return [Slice(**row) for row in rows]
+        return [Slice(**row) for row in await self._rows(tables.slices, "sequence", job_id=job_id)]
 
     async def delete_of(self, job_ids: Sequence[str]) -> None:
         await self._delete_many(tables.slices, tables.slices.c.job_id.in_(job_ids))
@@ -238,6 +230,12 @@ class SqlSlices(Repository):
 
 
 _SLICE_VALUES = ("object_key", "started_at", "ended_at", "duration", "size")
+
+#: When a recording of a stream was last stopped.
+_LAST_STOP = select(func.max(tables.tasks.c.ended_at)).where(
+    *(tables.tasks.c[name] == bindparam(name) for name in ("domain", "app", "stream")),
+    tables.tasks.c.end_reason == EndReason.STOP,
+)
 
 
 #: Of files: stored, not held, of a task that is over (the last one wants the task's row).
@@ -263,9 +261,7 @@ def _task_row(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "project_id": task.project_id,
-        "domain": task.key.domain,
-        "app": task.key.app,
-        "stream": task.key.stream,
+        **of_stream(task.key),
         "record_type": task.record_type,
         "template": template_row(task.template),
         "template_id": task.template.id,
@@ -325,9 +321,7 @@ _PLAIN_FILE_COLUMNS = (
 
 def _file_row(file: RecordFile) -> dict[str, Any]:
     return {name: getattr(file, name) for name in _PLAIN_FILE_COLUMNS} | {
-        "domain": file.key.domain,
-        "app": file.key.app,
-        "stream": file.key.stream,
+        **of_stream(file.key),
         "record_type": file.record_type,
         "format": file.format,
         "state": file.state,

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
-from livereel.catalogue.repositories.base import Repository, equal
+from livereel.catalogue.repositories.base import Repository, equal, of_stream
 from livereel.domain.keys import StreamKey
 from livereel.domain.streams import (
     OPEN_PULL_STATES,
@@ -29,14 +29,14 @@ class SqlStreamBlocks(Repository):
     """`port.StreamBlocks`."""
 
     async def put(self, block: StreamBlock) -> bool:
-        return await self._put(tables.stream_blocks, _this_block(block.key), asdict(block))
+        return await self._put(tables.stream_blocks, asdict(block))
 
     async def get(self, key: StreamKey) -> StreamBlock | None:
-        row = await self._one(select(tables.stream_blocks).where(_this_block(key)))
+        row = await self._row(tables.stream_blocks, **of_stream(key))
         return StreamBlock(**row) if row else None
 
     async def delete(self, key: StreamKey) -> bool:
-        return await self._delete(tables.stream_blocks, _this_block(key))
+        return await self._remove(tables.stream_blocks, **of_stream(key))
 
     async def delete_expired(self, now: float) -> None:
         await self._delete_many(tables.stream_blocks, tables.stream_blocks.c.resume_at <= now)
@@ -64,14 +64,14 @@ class SqlSnapshots(Repository):
     """`port.Snapshots`."""
 
     async def put(self, config: SnapshotConfig) -> bool:
-        return await self._put(tables.snapshots, _this_snapshot(config.domain, config.app), asdict(config))
+        return await self._put(tables.snapshots, asdict(config))
 
     async def get(self, domain: str, app: str) -> SnapshotConfig | None:
-        row = await self._one(select(tables.snapshots).where(_this_snapshot(domain, app)))
+        row = await self._row(tables.snapshots, domain=domain, app=app)
         return _snapshot(row) if row else None
 
     async def delete(self, domain: str, app: str) -> bool:
-        return await self._delete(tables.snapshots, _this_snapshot(domain, app))
+        return await self._remove(tables.snapshots, domain=domain, app=app)
 
     async def list(
         self, project_id: str, *, domain: str | None = None, app: str | None = None, offset: int = 0, limit: int = 10
@@ -89,15 +89,15 @@ class SqlPullTasks(Repository):
         await self._insert(tables.pull_tasks, asdict(task), f"pull task {task.id} exists already")
 
     async def get(self, project_id: str, task_id: str) -> PullTask | None:
-        row = await self._one_to_change(select(tables.pull_tasks).where(_this_pull(project_id, task_id)))
+        row = await self._row_to_change(tables.pull_tasks, project_id=project_id, id=task_id)
         return _pull(row) if row else None
 
     async def update(self, task: PullTask) -> None:
-        row = _this_pull(task.project_id, task.id)
-        await self._update(tables.pull_tasks, row, asdict(task), missing=f"there is no pull task {task.id}")
+        key = {"project_id": task.project_id, "id": task.id}
+        await self._update(tables.pull_tasks, key, asdict(task), missing=f"there is no pull task {task.id}")
 
     async def delete(self, project_id: str, task_id: str) -> bool:
-        return await self._delete(tables.pull_tasks, _this_pull(project_id, task_id))
+        return await self._remove(tables.pull_tasks, project_id=project_id, id=task_id)
 
     async def open(self) -> list[PullTask]:
         c = tables.pull_tasks.c
@@ -117,19 +117,6 @@ class SqlPullTasks(Repository):
         where = [c.project_id == project_id, *equal((c.region, region), (c.id, task_id))]
         total, rows = await self._page(tables.pull_tasks, where, c.created_at, c.id, offset=offset, limit=limit)
         return Page(total, [_pull(row) for row in rows])
-
-
-def _this_block(key: StreamKey) -> ColumnElement[bool]:
-    c = tables.stream_blocks.c
-    return (c.domain == key.domain) & (c.app == key.app) & (c.stream == key.stream)
-
-
-def _this_snapshot(domain: str, app: str) -> ColumnElement[bool]:
-    return (tables.snapshots.c.domain == domain) & (tables.snapshots.c.app == app)
-
-
-def _this_pull(project_id: str, task_id: str) -> ColumnElement[bool]:
-    return (tables.pull_tasks.c.project_id == project_id) & (tables.pull_tasks.c.id == task_id)
 
 
 def _snapshot(row: Mapping[Any, Any]) -> SnapshotConfig:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
@@ -20,7 +20,7 @@ class SqlTemplates(Repository):
         await self._insert(tables.templates, template_row(template), _same_scope(template))
 
     async def get(self, project_id: str, template_id: str) -> Template | None:
-        row = await self._one(select(tables.templates).where(_this_template(project_id, template_id)))
+        row = await self._row(tables.templates, project_id=project_id, id=template_id)
         return template_of(row) if row else None
 
     async def with_retention(self) -> list[Template]:
@@ -28,20 +28,19 @@ class SqlTemplates(Repository):
         return [template_of(row) for row in await self._all(statement.order_by(tables.templates.c.id))]
 
     async def for_domain(self, domain: str) -> list[Template]:
-        statement = select(tables.templates).where(tables.templates.c.domain == domain)
-        return [template_of(row) for row in await self._all(statement.order_by(tables.templates.c.id))]
+        return [template_of(row) for row in await self._rows(tables.templates, "id", domain=domain)]
 
     async def update(self, template: Template) -> None:
         await self._update(
             tables.templates,
-            _this_template(template.project_id, template.id),
+            {"project_id": template.project_id, "id": template.id},
             template_row(template),
             missing=f"there is no template {template.id}",
             taken=_same_scope(template),
         )
 
     async def delete(self, project_id: str, template_id: str) -> bool:
-        return await self._delete(tables.templates, _this_template(project_id, template_id))
+        return await self._remove(tables.templates, project_id=project_id, id=template_id)
 
     async def list(
         self,
@@ -63,10 +62,6 @@ class SqlTemplates(Repository):
 
 def _same_scope(template: Template) -> str:
     return f"a template for {template.domain}/{template.app}/{template.stream} exists already"
-
-
-def _this_template(project_id: str, template_id: str) -> ColumnElement[bool]:
-    return (tables.templates.c.project_id == project_id) & (tables.templates.c.id == template_id)
 
 
 def template_row(template: Template) -> dict[str, Any]:

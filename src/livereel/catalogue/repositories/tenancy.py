@@ -24,7 +24,7 @@ class SqlProjects(Repository):
         await self._insert(tables.projects, asdict(project), f"project {project.name!r} exists already")
 
     async def get(self, project_id: str) -> Project | None:
-        row = await self._one(select(tables.projects).where(tables.projects.c.id == project_id))
+        row = await self._row(tables.projects, id=project_id)
         return Project(**row) if row else None
 
     async def find(self, *, name: str | None = None) -> list[Project]:
@@ -41,17 +41,17 @@ class SqlUsers(Repository):
         await self._insert(tables.users, asdict(user), f"user {user.name!r} exists already")
 
     async def get(self, user_id: str) -> User | None:
-        row = await self._one(select(tables.users).where(tables.users.c.id == user_id))
+        row = await self._row(tables.users, id=user_id)
         return User(**row) if row else None
 
     async def by_name(self, name: str) -> User | None:
-        row = await self._one(select(tables.users).where(tables.users.c.name == name))
+        row = await self._row(tables.users, name=name)
         return User(**row) if row else None
 
     async def update(self, user: User) -> None:
         await self._update(
             tables.users,
-            tables.users.c.id == user.id,
+            {"id": user.id},
             asdict(user),
             missing=f"there is no user {user.id}",
             taken=f"user {user.name!r} exists already",
@@ -71,15 +71,15 @@ class SqlAccessKeys(Repository):
         await self._insert(tables.access_keys, asdict(key), f"access key {key.access} exists already")
 
     async def get(self, access: str) -> AccessKey | None:
-        row = await self._one(select(tables.access_keys).where(tables.access_keys.c.access == access))
+        row = await self._row(tables.access_keys, access=access)
         return AccessKey(**row) if row else None
 
     async def update(self, key: AccessKey) -> None:
-        row = tables.access_keys.c.access == key.access
-        await self._update(tables.access_keys, row, asdict(key), missing=f"there is no access key {key.access}")
+        this = {"access": key.access}
+        await self._update(tables.access_keys, this, asdict(key), missing=f"there is no access key {key.access}")
 
     async def delete(self, access: str) -> bool:
-        return await self._delete(tables.access_keys, tables.access_keys.c.access == access)
+        return await self._remove(tables.access_keys, access=access)
 
     async def list(self, *, user_id: str | None = None) -> list[AccessKey]:
         statement = select(tables.access_keys).order_by(tables.access_keys.c.created_at, tables.access_keys.c.access)
@@ -95,11 +95,11 @@ class SqlTokens(Repository):
         await self._insert(tables.tokens, asdict(token), "the token exists already")
 
     async def get(self, digest: str) -> Token | None:
-        row = await self._one(select(tables.tokens).where(tables.tokens.c.digest == digest))
+        row = await self._row(tables.tokens, digest=digest)
         return Token(**row) if row else None
 
     async def delete_for_user(self, user_id: str) -> None:
-        await self._delete(tables.tokens, tables.tokens.c.user_id == user_id)
+        await self._remove(tables.tokens, user_id=user_id)
 
     async def delete_expired(self, now: float) -> None:
         await self._delete_many(tables.tokens, tables.tokens.c.expires_at <= now)
@@ -113,13 +113,12 @@ class SqlPolicies(Repository):
         await self._insert(tables.policies, row, f"policy {policy.id} exists already")
 
     async def delete(self, policy_id: str) -> bool:
-        return await self._delete(tables.policies, tables.policies.c.id == policy_id)
+        return await self._remove(tables.policies, id=policy_id)
 
     async def list(self, *, user_id: str) -> list[Policy]:
-        statement = select(tables.policies).where(tables.policies.c.user_id == user_id).order_by(tables.policies.c.id)
         return [
             Policy(row["id"], row["user_id"], Effect(row["effect"]), tuple(row["actions"]))
-            for row in await self._all(statement)
+            for row in await self._rows(tables.policies, "id", user_id=user_id)
         ]
 
 
@@ -127,7 +126,7 @@ class SqlSeenRequests(Repository):
     """`port.SeenRequests`."""
 
     async def get(self, signature: str) -> SeenRequest | None:
-        row = await self._one(select(tables.seen_requests).where(tables.seen_requests.c.signature == signature))
+        row = await self._row(tables.seen_requests, signature=signature)
         return SeenRequest(**row) if row else None
 
     async def add(self, seen: SeenRequest) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
@@ -16,20 +16,16 @@ class SqlUploads(Repository):
     """`port.Uploads`."""
 
     async def put(self, upload: Upload) -> bool:
-        return await self._put(tables.uploads, tables.uploads.c.id == upload.id, asdict(upload))
+        return await self._put(tables.uploads, asdict(upload))
 
     async def delete(self, upload_id: str) -> bool:
-        return await self._delete(tables.uploads, tables.uploads.c.id == upload_id)
+        return await self._remove(tables.uploads, id=upload_id)
 
     async def of_job(self, job_id: str) -> list[Upload]:
-        c = tables.uploads.c
-        rows = await self._all(select(tables.uploads).where(c.job_id == job_id).order_by(c.created_at, c.id))
-        return [_upload(row) for row in rows]
+        return [_upload(row) for row in await self._rows(tables.uploads, "created_at", "id", job_id=job_id)]
 
     async def of_node(self, node: str) -> list[Upload]:
-        c = tables.uploads.c
-        rows = await self._all(select(tables.uploads).where(c.node == node).order_by(c.created_at, c.id))
-        return [_upload(row) for row in rows]
+        return [_upload(row) for row in await self._rows(tables.uploads, "created_at", "id", node=node)]
 
     async def backlog(self, *, project_id: str | None = None) -> Sequence[BucketBacklog]:
         c = tables.uploads.c
@@ -45,22 +41,16 @@ class SqlUploads(Repository):
         return [BucketBacklog(**dict(row) | {"bytes": int(row["bytes"])}) for row in rows]
 
     async def put_part(self, upload_id: str, part: UploadPart) -> None:
-        c = tables.upload_parts.c
-        await self._put(
-            tables.upload_parts,
-            (c.upload == upload_id) & (c.number == part.number),
-            {"upload": upload_id, **part._asdict()},
-        )
+        await self._put(tables.upload_parts, {"upload": upload_id, **part._asdict()})
 
     async def parts(self, upload_id: str) -> list[UploadPart]:
-        c = tables.upload_parts.c
-        rows = await self._all(select(tables.upload_parts).where(c.upload == upload_id).order_by(c.number))
+        rows = await self._rows(tables.upload_parts, "number", upload=upload_id)
         return [UploadPart(row["number"], row["size"], row["md5"], row["etag"]) for row in rows]
 
     async def delete_parts(self, upload_id: str, numbers: Sequence[int]) -> None:
         c = tables.upload_parts.c
         if numbers:
-            await self._delete(tables.upload_parts, (c.upload == upload_id) & c.number.in_(numbers))
+            await self._execute(delete(tables.upload_parts).where(c.upload == upload_id, c.number.in_(numbers)))
 
     async def list(
         self, *, project_id: str | None = None, bucket: str | None = None, offset: int = 0, limit: int = 100
