@@ -1,4 +1,7 @@
-"""Ports for programs that must be told one: free when asked for, and not given to anybody else meanwhile."""
+"""Ports for programs that must be told one: free when asked for, and given to nobody else while this process lives.
+
+So a server may be dead for a while, and no other test process, which looks for ports at the same time, takes its place.
+"""
 
 import contextlib
 import os
@@ -19,6 +22,7 @@ def free_ports(number: int) -> list[int]:
     for port in _chance.sample(_PORTS, len(_PORTS)):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
+            _reserve(port)
             found.append(port)
         if len(found) == number:
             return found
@@ -28,6 +32,13 @@ def free_ports(number: int) -> list[int]:
 def free_port() -> int:
     """A port of 127.0.0.1 that is free now."""
     return free_ports(1)[0]
+
+
+def _reserve(port: int) -> None:
+    """Raises OSError when the port was given already, here or in another process."""
+    with socket.socket(socket.AF_UNIX) as name:
+        name.bind(f"\0livereel-test-port-{port}")  # an abstract name (unix(7)): no file, and gone with its last holder
+        name.detach()  # this process, to its end
 
 
 def listening(port: int) -> bool:
