@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from livereel.api.app import create_app
+from livereel.api.auth.replay import Replays
 from livereel.api.limits import RateLimits
 from livereel.api.server import ApiServer, bind
 from livereel.api.services import ApiServices
@@ -273,8 +274,10 @@ class Server:
             readiness=self._readiness(catalogue),
             clock=clock,
             catalogue=catalogue,
+            replays=Replays(catalogue, clock),
             hostname=settings.node,
         )
+        self._stack.push_async_callback(services.replays.noted)
         await self._start_api(services, api_listener)
         self._ready = True
         log.info("ready", rtmp_port=self.rtmp_port, api_port=self.api_port, data_dir=str(settings.data_dir))

@@ -55,8 +55,7 @@ def create_app(services: ApiServices) -> FastAPI:
     app.add_middleware(
         Authentication,
         iam=services.iam,
-        catalogue=services.catalogue,
-        clock=services.clock,
+        replays=services.replays,
         rate_limits=services.rate_limits,
     )
     app.add_middleware(Envelope, clock=services.clock, hostname=services.hostname)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from livereel.api.auth.replay import Replays
 from livereel.api.limits import RateLimits
 from livereel.catalogue.port import Catalogue
 from livereel.control.buckets import BucketService
@@ -53,6 +54,7 @@ class ApiServices:
     readiness: Callable[[], Awaitable[Mapping[str, str | None]]]
     clock: Clock
     catalogue: Catalogue
+    replays: Replays
     hostname: str
     download_lifetime: float = DOWNLOAD_LIFETIME
     rate_limits: RateLimits | None = None

@@ -553,8 +553,12 @@ class UnitOfWork(Protocol):
 class Catalogue(Protocol):
     """The database."""
 
-    def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        """A unit of work that only reads."""
+    def read(self, *, latest: bool = True) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A unit of work that only reads.
+
+        Where `latest` is False it does not wait for the disk to have what others wrote without waiting for it, and may
+        not see that yet: for rows that nobody writes so.
+        """
         ...
 
     def write(self, *, durable: bool = True) -> AbstractAsyncContextManager[UnitOfWork]:

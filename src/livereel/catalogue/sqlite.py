@@ -64,9 +64,9 @@ class SqliteCatalogue:
         self._reading = asyncio.Semaphore(READERS)
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[port.UnitOfWork]:
+    async def read(self, *, latest: bool = True) -> AsyncIterator[port.UnitOfWork]:
         """A consistent picture of the database. An attempt to write raises CatalogueError."""
-        if self._unawaited is not None and not self._unawaited.done():
+        if latest and self._unawaited is not None and not self._unawaited.done():
             await asyncio.wait([self._unawaited])
         async with self._reading:
             with _errors_translated():

@@ -102,7 +102,7 @@ class SqlCatalogue:
         self._readers = readers
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[port.UnitOfWork]:
+    async def read(self, *, latest: bool = True) -> AsyncIterator[port.UnitOfWork]:
         """A consistent picture of the database. An attempt to write raises CatalogueError."""
         async with _errors_translated(), self._readers.connect() as connection:
             yield SqlUnitOfWork(connection, writing=False)

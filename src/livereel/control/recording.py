@@ -21,7 +21,7 @@ class Recording:
 
         Raises NoCommandTemplate, StreamNotLive, NoKeyFrame, TaskExists, ShuttingDown.
         """
-        async with self._catalogue.read() as uow:
+        async with self._catalogue.read(latest=False) as uow:
             domain = await uow.domains.get(key.domain)
             templates = await uow.templates.for_domain(key.domain) if domain else []
         if domain is None or domain.project_id != project_id:
@@ -41,7 +41,7 @@ class Recording:
 
     async def stop(self, project_id: str, key: StreamKey) -> str:
         """Stop recording a stream; its files are finished in the background. Raises NothingRecording."""
-        async with self._catalogue.read() as uow:
+        async with self._catalogue.read(latest=False) as uow:
             domain = await uow.domains.get(key.domain)
         if domain is None or domain.project_id != project_id:
             raise NothingRecording(f"there is no domain {key.domain} in this project, so nothing records {key}")

@@ -101,7 +101,7 @@ class Iam:
         """
         authorization = signature.parse_authorization(request.header("authorization") or "")
         signature.check_date(request, self._clock.now())
-        async with self._catalogue.read() as uow:
+        async with self._catalogue.read(latest=False) as uow:
             key = await uow.access_keys.get(authorization.access)
             user = await uow.users.get(key.user_id) if key else None
         if key is None or user is None or not key.enabled or not user.enabled:
@@ -121,7 +121,7 @@ class Iam:
 
     async def authenticate_token(self, text: str) -> Principal:
         """The user that the token was issued to, in the token's project; raises AuthenticationFailed."""
-        async with self._catalogue.read() as uow:
+        async with self._catalogue.read(latest=False) as uow:
             token = await uow.tokens.get(token_digest(text))
             user = await uow.users.get(token.user_id) if token else None
         if token is None or user is None or not user.enabled:
@@ -152,7 +152,7 @@ class Iam:
 
     async def authorize(self, principal: Principal, action: str) -> None:
         """Raises PermissionDenied unless the user's policies permit `action`."""
-        async with self._catalogue.read() as uow:
+        async with self._catalogue.read(latest=False) as uow:
             policies = await uow.policies.list(user_id=principal.user_id)
         if not permits(policies, action):
             raise PermissionDenied(f"user {principal.user_name} is not permitted to do {action}", action)

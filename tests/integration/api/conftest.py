@@ -14,6 +14,7 @@ import pytest
 from huaweicloudsdklive.v1 import LiveClient
 
 from livereel.api.app import ApiServices, create_app
+from livereel.api.auth.replay import Replays
 from livereel.api.server import ApiServer
 from livereel.callbacks.guard import TargetGuard
 from livereel.catalogue.engine import open_catalogue
@@ -199,6 +200,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         readiness=readiness,
         clock=clock,
         catalogue=catalogue,
+        replays=Replays(catalogue, clock),
         hostname=HOSTNAME,
     )
     server = ApiServer(create_app(services), "127.0.0.1", 0, hostname=HOSTNAME)

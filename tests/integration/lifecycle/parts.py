@@ -25,10 +25,10 @@ class MortalCatalogue:
         self.dead = False
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[UnitOfWork]:
+    async def read(self, *, latest: bool = True) -> AsyncIterator[UnitOfWork]:
         if self.dead:
             raise Dead
-        async with self._inner.read() as uow:
+        async with self._inner.read(latest=latest) as uow:
             yield uow
 
     @asynccontextmanager

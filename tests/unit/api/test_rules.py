@@ -182,16 +182,19 @@ class Seen:
         self.rows: dict[str, SeenRequest] = {}
         self.cleaned: list[float] = []
         self.broken = False
+        self.disk = asyncio.Event()
+        self.disk.set()
         self.seen_requests = self
 
     @asynccontextmanager
-    async def read(self) -> Any:
+    async def read(self, *, latest: bool = True) -> Any:
         yield self
 
     @asynccontextmanager
     async def write(self, *, durable: bool = True) -> Any:
         if self.broken:
             raise OSError("disk full")
+        await self.disk.wait()
         yield self
 
     async def get(self, signature: str) -> SeenRequest | None:
@@ -235,9 +238,24 @@ async def test_the_first_answer_again(clock: Any) -> None:
     replays = Replays(seen, clock)  # type: ignore[arg-type]
     first = await replays.once(SCOPE, "s", 1900, made)
     assert await replays.once(SCOPE, "s", 1900, made) == first
+    await replays.noted()
+    assert await replays.once(SCOPE, "s", 1900, made) == first
     assert await Replays(seen, clock).once(SCOPE, "s", 1900, made) == first  # type: ignore[arg-type]
     assert made.count == 1
     assert (await replays.once(SCOPE, "t", 1900, made)).status == 200
+
+
+async def test_an_answer_is_given_before_it_is_noted(clock: Any) -> None:
+    seen, made = Seen(), Made(404, 200, 500)
+    seen.disk.clear()
+    replays = Replays(seen, clock)  # type: ignore[arg-type]
+    # Each of these comes while nothing is noted yet: the refusal may be repeated, what was done is not done again.
+    assert [(await replays.once(SCOPE, "s", 1900, made)).status for _ in range(3)] == [404, 200, 200]
+    assert not seen.rows
+    seen.disk.set()
+    await replays.noted()
+    assert {row.status for row in seen.rows.values()} == {404, 200}
+    assert [(await replays.once(SCOPE, "s", 1900, made)).status for _ in range(2)] == [200, 200]
 
 
 async def test_copies_wait_for_the_first(clock: Any) -> None:
@@ -281,15 +299,19 @@ async def test_server_faults_are_kept(clock: Any) -> None:
 async def test_an_answer_is_given_even_if_it_cannot_be_kept(clock: Any) -> None:
     seen = Seen()
     seen.broken = True
-    assert (await Replays(seen, clock).once(SCOPE, "s", 1900, Made(200))).status == 200  # type: ignore[arg-type]
+    replays = Replays(seen, clock)  # type: ignore[arg-type]
+    assert (await replays.once(SCOPE, "s", 1900, Made(200))).status == 200
+    await replays.noted()
 
 
 async def test_expired_answers_are_deleted(clock: Any) -> None:
     seen = Seen()
     replays = Replays(seen, clock)  # type: ignore[arg-type]
     await replays.once(SCOPE, "s", 1900, Made(200))
+    await replays.noted()
     clock.time = 2000
     await replays.once(SCOPE, "t", 2900, Made(200))
+    await replays.noted()
     assert seen.cleaned == [1000.0, 2000]
     assert set(seen.rows) == {"t"}
 

@@ -19,8 +19,6 @@ from livereel.api.huawei.operations import Operation, find
 from livereel.api.limits import RateLimits
 from livereel.api.request_id import RequestId
 from livereel.api.responses import OPERATION_KEY, REQUEST_ID_KEY, error_response, internal_error
-from livereel.catalogue.port import Catalogue
-from livereel.domain.clock import Clock
 from livereel.domain.errors import AuthenticationFailed, InvalidParameter, LivereelError, ProjectMismatch
 from livereel.domain.tenancy import Principal
 from livereel.iam.service import Iam
@@ -46,13 +44,11 @@ class _Signature(NamedTuple):
 class Authentication:
     """ASGI application between the envelope and FastAPI."""
 
-    def __init__(
-        self, app: ASGIApp, *, iam: Iam, catalogue: Catalogue, clock: Clock, rate_limits: RateLimits | None
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, iam: Iam, replays: Replays, rate_limits: RateLimits | None) -> None:
         self._app = app
         self._iam = iam
         self._rate_limits = rate_limits
-        self._replays = Replays(catalogue, clock)
+        self._replays = replays
         self._budget = Budget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

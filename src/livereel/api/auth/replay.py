@@ -7,6 +7,9 @@ SDK dates have one-second resolution, so an honest client that repeats a request
 Reads may therefore repeat freely, and a mutation that was refused may be tried again for a second ("delete" refused
 because the domain is on, "off", "delete"): it had no effect yet. After that second its refusal is final, so that a
 refused request that somebody kept does nothing later either.
+
+Nobody waits for the note of an answer. It is remembered here until the note is on disk; a process that is killed in
+these milliseconds may carry the request out again, as one that is killed just before it answers.
 """
 
 import asyncio
@@ -72,12 +75,13 @@ class Recorder:
 
 
 class Replays:
-    """Answers by signature: those in the making in this process, the finished ones in the catalogue."""
+    """Answers by signature: in this process while they are made and noted, then in the catalogue."""
 
     def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._running: dict[str, asyncio.Future[Answer]] = {}
+        self._running: dict[str, asyncio.Future[Answer]] = {}  # until the answer is in the catalogue
+        self._notes: set[asyncio.Task[None]] = set()
         self._refused_at: dict[str, float] = {}  # by signature, oldest first, in monotonic seconds
         self._cleaned_at: float | None = None
 
@@ -86,24 +90,39 @@ class Replays:
     ) -> Answer:
         """The answer made for this signature before, or else what `make` gives now. `expires_at` is Unix seconds."""
         running = self._running.get(signature)
-        if running is not None:
+        if running is not None and not (running.done() and self._just_refused(signature)):
             log.info("request_repeated", path=scope["path"], signature=signature[:16])
             return await asyncio.shield(running)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._running[signature] = future
+        note = None
         try:
             answer = None if self._just_refused(signature) else await self._kept(scope, signature)
             if answer is None:
                 answer = await make()
-                await self._remember(signature, expires_at, answer)
+                note = self._note(signature, answer)
         except BaseException as error:
             future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
             future.exception()  # the first caller gets it; nobody else need be waiting
+            self._forget(signature, future)
             raise
+        future.set_result(answer)
+        if note is None:
+            self._forget(signature, future)
         else:
-            future.set_result(answer)
-            return answer
-        finally:
+            keeping = asyncio.create_task(self._keep(note, expires_at, answer))
+            self._notes.add(keeping)
+            keeping.add_done_callback(self._notes.discard)
+            keeping.add_done_callback(lambda _: self._forget(signature, future))
+        return answer
+
+    async def noted(self) -> None:
+        """Wait until the answers given so far are in the catalogue."""
+        if self._notes:
+            await asyncio.wait(self._notes)
+
+    def _forget(self, signature: str, future: "asyncio.Future[Answer]") -> None:
+        if self._running.get(signature) is future:
             del self._running[signature]
 
     def _just_refused(self, signature: str) -> bool:
@@ -112,19 +131,21 @@ class Replays:
             del self._refused_at[oldest[0]]
         return signature in self._refused_at
 
-    async def _remember(self, signature: str, expires_at: float, answer: Answer) -> None:
+    def _note(self, signature: str, answer: Answer) -> str | None:
+        """Under what name an answer is kept; None if it is not."""
         if answer.status in _NOT_KEPT:
-            return
+            return None
         refused_before = signature in self._refused_at
         if not _is_refusal(answer.status):
             self._refused_at.pop(signature, None)
-            await self._keep(signature + _REPEATED if refused_before else signature, expires_at, answer)
-        elif not refused_before:
-            self._refused_at[signature] = self._clock.monotonic()
-            await self._keep(signature, expires_at, answer)
+            return signature + _REPEATED if refused_before else signature
+        if refused_before:
+            return None
+        self._refused_at[signature] = self._clock.monotonic()
+        return signature
 
     async def _kept(self, scope: Scope, signature: str) -> Answer | None:
-        async with self._catalogue.read() as uow:
+        async with self._catalogue.read(latest=False) as uow:
             seen = await uow.seen_requests.get(signature)
             if seen is not None and _is_refusal(seen.status):
                 seen = await uow.seen_requests.get(signature + _REPEATED) or seen
@@ -134,20 +155,19 @@ class Replays:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in seen.headers.items()]
         return Answer(seen.status, headers, seen.body)
 
-    async def _keep(self, signature: str, expires_at: float, answer: Answer) -> None:
+    async def _keep(self, note: str, expires_at: float, answer: Answer) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
         now = self._clock.now()
         try:
             async with self._catalogue.write() as uow:
                 if self._cleaned_at is None or now - self._cleaned_at >= CLEANING_PERIOD:
-                    await uow.seen_requests.delete_expired(now)
                     self._cleaned_at = now
-                await uow.seen_requests.add(SeenRequest(signature, answer.status, headers, answer.body, expires_at))
+                    await uow.seen_requests.delete_expired(now)
+                await uow.seen_requests.add(SeenRequest(note, answer.status, headers, answer.body, expires_at))
         except ResourceExists:
-            log.warning("request_answered_twice", signature=signature[:16])
+            log.warning("request_answered_twice", signature=note[:16])
         except Exception:
-            # What was asked for is done; the client must hear so even if this note of it is lost.
-            log.exception("answer_not_kept", signature=signature[:16])
+            log.exception("answer_not_kept", signature=note[:16])
 
 
 def _is_refusal(status: int) -> bool:
