@@ -19,6 +19,7 @@ from livereel.catalogue.port import Catalogue
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import MessageState, NotificationConfig, OutboxMessage, Publish, PublishEvent
 from livereel.observe.clock import SystemClock
+from tests.ports import free_port
 
 LOOPBACK = DispatcherConfig(allow_private=(ip_network("127.0.0.0/8"), ip_network("::1/128")), timeout=30.0)
 Reply = web.StreamResponse | int
@@ -36,7 +37,7 @@ class Receiver:
         self.bodies: list[dict[str, Any]] = []
         self.requests: list[web.Request] = []
         self.raw: list[bytes] = []
-        self.port = 0
+        self.port = 0  # one that the kernel picks; one of `free_port` for who is to be away and come back
         self.busy = self.busiest = 0
         self.behaviour: Callable[[web.Request], Awaitable[Reply]] = self._accept
         self._runner: web.AppRunner | None = None
@@ -167,3 +168,12 @@ async def receivers() -> AsyncIterator[Callable[[], Awaitable[Receiver]]]:
 @pytest.fixture
 async def receiver(receivers: Callable[[], Awaitable[Receiver]]) -> Receiver:
     return await receivers()
+
+
+@pytest.fixture
+async def returning() -> AsyncIterator[Receiver]:
+    """A receiver that may be stopped and started again: nobody takes its port meanwhile."""
+    receiver = Receiver()
+    receiver.port = free_port()
+    yield await receiver.start()
+    await receiver.stop()

@@ -121,9 +121,9 @@ async def test_a_signature_is_made_anew_for_each_attempt(outbox: Outbox, receive
     assert [body["auth_timestamp"] for body in receiver.bodies] == [1_784_614_588, 1_784_614_588 + 3600]
 
 
-async def test_a_receiver_that_is_down_gets_its_messages_when_it_is_back(outbox: Outbox, receiver: Receiver) -> None:
-    await outbox.configure("d", receiver.url)
-    await receiver.stop()
+async def test_a_receiver_that_is_down_gets_its_messages_when_it_is_back(outbox: Outbox, returning: Receiver) -> None:
+    await outbox.configure("d", returning.url)
+    await returning.stop()
     ids = [await outbox.add("d", f"cam{n}") for n in range(30)]
     await outbox.dispatch()
     async with asyncio.timeout(30):
@@ -132,9 +132,9 @@ async def test_a_receiver_that_is_down_gets_its_messages_when_it_is_back(outbox:
     tried = [message for message in await outbox.messages() if message.attempts]
     assert tried[0].last_error is not None
     assert tried[0].last_error.startswith("cannot connect")
-    await receiver.start()
+    await returning.start()
     await outbox.until(MessageState.DELIVERED, 30, within=60)
-    assert len(receiver.bodies) == len(ids)
+    assert len(returning.bodies) == len(ids)
 
 
 async def test_a_day_of_failures_and_then_the_next_message_has_its_turn(outbox: Outbox, receiver: Receiver) -> None:

@@ -149,15 +149,15 @@ async def test_a_domain_that_leaves_a_receiver_that_hangs_leaves_it_behind(
     assert {body["domain"] for body in quick.bodies} == {"moves.example.com"}
 
 
-async def test_messages_wait_for_a_host_that_rests_as_they_are(outbox: Outbox, receiver: Receiver) -> None:
-    await outbox.configure("d", receiver.url)
-    await receiver.stop()
+async def test_messages_wait_for_a_host_that_rests_as_they_are(outbox: Outbox, returning: Receiver) -> None:
+    await outbox.configure("d", returning.url)
+    await returning.stop()
     ids = [await outbox.add("d", f"cam{n}") for n in range(30)]
     due = {message.id: message.due_at for message in await outbox.messages()}
     await outbox.dispatch(replace(LOOPBACK, places_per_host=1))
     await outbox.until_attempts(ids[0], 1)
     untouched = [message.id for message in await outbox.messages() if message.due_at == due[message.id]]
     assert len(untouched) > 20
-    await receiver.start()
+    await returning.start()
     await outbox.until(MessageState.DELIVERED, 30, within=60)
-    assert len(receiver.bodies) == 30
+    assert len(returning.bodies) == 30
