@@ -6,6 +6,7 @@ piece of what was sent.
 
 import hashlib
 import itertools
+import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import av
 
 from livereel.testing.media import assert_sound
+from tests.acceptance.encoders import FFMPEG
 
 ADTS_SYNC = 0xFFF
 
@@ -79,6 +81,12 @@ class MediaFile:
         ends = max(p.pts for p in self.video), self.audio[-1].pts
         assert abs(starts[0] - starts[1]) < 0.25, f"{self.path}: video begins at {starts[0]}, audio at {starts[1]}"
         assert abs(ends[0] - ends[1]) < 0.5, f"{self.path}: video ends at {ends[0]}, audio at {ends[1]}"
+
+    def check_players_do_not_complain(self) -> None:
+        """ffmpeg reads it from its first byte to its last and finds nothing to say."""
+        command = [FFMPEG, "-hide_banner", "-nostats", "-v", "warning", "-i", str(self.path), "-f", "null", "-"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), f"{self.path}: {done.stderr}"
 
     def check_no_frame_missing(self, frame_rate: float = 30.0) -> None:
         """The pictures follow each other at the frame rate. A missing picture leaves a hole of two intervals."""

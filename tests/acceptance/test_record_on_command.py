@@ -66,6 +66,7 @@ def test_push_start_stop_and_files_in_three_formats(
     files = {item.record_format: MediaFile(server.bucket / item.obs_addr.object) for item in contents}
     for file in files.values():
         file.check_whole()
+        file.check_players_do_not_complain()
     first, last = check_piece_of(files["flv"], footage(60))
     check_piece_of(files["mp4"], footage(60))
     check_same_content(list(files.values()))

@@ -6,7 +6,7 @@ import pytest
 from livereel.domain.media import TAG_VIDEO, AudioCodec, AudioTrack, VideoCodec, VideoTrack
 from livereel.flv.script import parse_script
 from livereel.flv.tags import TagReader
-from livereel.recorder.muxing.flv import INDEX_ENTRIES, FlvWriter
+from livereel.recorder.muxing.flv import FILLER_STRING, INDEX_ENTRIES, FlvWriter
 from livereel.recorder.muxing.mp4 import Mp4Writer
 from livereel.recorder.muxing.playlist import Playlist, count_slices
 from livereel.recorder.muxing.port import BadPacket, CannotMux
@@ -40,6 +40,24 @@ def test_flv_without_a_close_is_an_flv_all_the_same(tmp_path: Path) -> None:
     writer.write(video(0, key=True), 0)
     writer.abort()
     assert len(TagReader().feed(path.read_bytes())) == 2
+
+
+def test_flv_head_keeps_its_size_and_has_no_string_that_ffmpeg_refuses(tmp_path: Path) -> None:
+    sizes = set()
+    for count in range(INDEX_ENTRIES + 1):
+        path = tmp_path / "a.flv"
+        writer = FlvWriter(path, BOTH)
+        for number in range(count):
+            writer.write(video(number, key=True), number)
+        writer.close(count)
+        head, *others = TagReader().feed(path.read_bytes())
+        sizes.add(len(head.payload))
+        assert len(others) == 2 + count
+        _, values = parse_script(head.payload)
+        filler = values["filler"]
+        assert isinstance(filler, list)
+        assert all(isinstance(text, str) and len(text) <= FILLER_STRING < 1024 for text in filler)
+    assert len(sizes) == 1
 
 
 def test_flv_refuses_what_lies_before_the_file(tmp_path: Path) -> None:

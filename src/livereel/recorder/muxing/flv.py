@@ -19,6 +19,10 @@ from livereel.recorder.packets import Packet, Tracks
 #: Key frames in the index. When there are more, every second one is left out: 400 entries take 7 KiB, stay under the
 #: 1000 values that careful readers accept (ours among them), and are one a minute in a file of six hours.
 INDEX_ENTRIES: Final = 400
+#: Characters in one string of the head's filler. FFmpeg gives up on script data with a string of 1024 or more, and says
+#: so to everybody who opens the file.
+FILLER_STRING: Final = 1000
+_STRING_OVERHEAD: Final = 3  # bytes that AMF0 takes for a string beside its characters
 #: Bytes collected before they are written; the spool is the safe copy.
 _BUFFER_BYTES: Final = 256 * 1024
 #: Milliseconds of media collected at most: who looks at a growing file is so far behind, whatever the bit rate.
@@ -144,9 +148,16 @@ class FlvWriter:
             "times": [time / 1000 for time, _ in index],
             "filepositions": [float(position) for _, position in index],
         }
-        tag = encode_tag(Tag(TAG_SCRIPT, 0, encode_script("onMetaData", values | {"filler": ""})))
-        filler = " " * max(0, self._head_size - len(tag))
+        tag = encode_tag(Tag(TAG_SCRIPT, 0, encode_script("onMetaData", values | {"filler": [""]})))
+        filler = _filler(max(0, self._head_size - len(tag)))
         return encode_tag(Tag(TAG_SCRIPT, 0, encode_script("onMetaData", values | {"filler": filler})))
+
+
+def _filler(size: int) -> list[Value]:
+    """Strings of blanks that take `size` bytes more than a single empty one."""
+    count = -(-(size + _STRING_OVERHEAD) // (FILLER_STRING + _STRING_OVERHEAD))
+    blanks = size - (count - 1) * _STRING_OVERHEAD
+    return [" " * min(FILLER_STRING, max(0, blanks - each * FILLER_STRING)) for each in range(count)]
 
 
 def _codec_id(value: float | bytes | None) -> float:
