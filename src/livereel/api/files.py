@@ -41,7 +41,8 @@ def router(services: ApiServices) -> APIRouter:
             playlist = b"".join([piece async for piece in store.read(key, 0, stored.size)])
             # Its slices need links of their own, which change with every request: no ranges, no caching by ETag.
             del headers["ETag"], headers["Accept-Ranges"]
-            content = with_signed_slices(playlist.decode(), bucket, key, _signer(services))
+            content = with_signed_slices(playlist.decode(), bucket, key, _signer(services)).encode()
+            headers["Content-Length"] = str(len(content))
             return Response(content if request.method == "GET" else b"", headers=headers)
         if ranges.names_etag(request.headers.get("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)

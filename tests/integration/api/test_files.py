@@ -206,6 +206,7 @@ async def test_a_playlist_leads_to_its_slices(api: Api, tmp_path: Path) -> None:
     assert forged.status_code == 403
     head = await api.client.head(playlist)
     assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == reply.headers["content-length"] == str(len(reply.content))
 
 
 async def test_a_store_that_is_away(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
