@@ -43,6 +43,8 @@ class OnDemand:
                 config = await uow.callbacks.by_domain(stream.key.domain)
             if config is None or not config.on_demand_url or config.project_id != template.project_id:
                 raise NoUsableAnswer("the domain has no on_demand_callback_url (record/callbacks)")
+            if not config.covers(stream.key):
+                raise NoUsableAnswer(f"the on_demand_callback_url of the domain is for the app {config.app} only")
             verdict = await ask(
                 self._sender,
                 url=config.on_demand_url,

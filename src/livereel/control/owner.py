@@ -731,7 +731,18 @@ def _goes_on(task: Task, template: Template | None) -> bool:
     """Whether an interrupted task takes the new push of its stream, for which `template` decides."""
     if task.plan_id is not None:  # what a CONTINUOUS template covers is recorded to its end, plan or not
         return template is None or template.record_type is not RecordType.CONTINUOUS
-    return template is not None and template.id == task.template.id
+    if template is None or (template.id, template.record_type) != (task.template.id, task.record_type):
+        return False
+    # What START asked for holds to its end; what records by itself follows a template that was changed meanwhile.
+    return task.record_type is RecordType.COMMAND or _is_unchanged(task.template, template)
+
+
+def _is_unchanged(before: Template, now: Template) -> bool:
+    """Whether a template still says what a recording was begun with; the tenant's service may have left formats out."""
+    kept = now.formats
+    if before.record_type is RecordType.ON_DEMAND:
+        kept = {name: config for name, config in now.formats.items() if name in before.formats}
+    return (kept, now.address) == (before.formats, before.address)
 
 
 async def _note_recording(uow: UnitOfWork, plan: PlanTask, task: Task) -> None:

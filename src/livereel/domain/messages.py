@@ -109,10 +109,13 @@ class CallbackConfig:
             raise InvalidParameter("notify_event_subscription must name at least one event")
         check_sign_key("key", self.key)
 
+    def covers(self, key: StreamKey) -> bool:
+        """True if this configuration is for the stream `key`."""
+        return self.domain == key.domain and self.app in (key.app, WILDCARD)
+
     def wants(self, event: CallbackEvent, key: StreamKey) -> bool:
         """True if `event` of the stream `key` is to be told."""
-        covers = self.domain == key.domain and self.app in (key.app, WILDCARD)
-        return covers and bool(self.url) and event in self.events
+        return self.covers(key) and bool(self.url) and event in self.events
 
 
 class MessageState(StrEnum):

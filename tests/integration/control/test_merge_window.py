@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,12 +10,15 @@ from livereel.control.recovery import recover
 from livereel.domain.errors import StreamNotLive, TaskExists
 from livereel.domain.media import TAG_VIDEO, Tag
 from livereel.domain.recordings import EndReason, Task
+from livereel.domain.retention import RetentionRule
 from livereel.domain.states import TaskState
-from livereel.domain.templates import RecordFormat, RecordType
+from livereel.domain.templates import DEFAULT_FILE_PREFIX, FormatConfig, ObsAddress, RecordFormat, RecordType
 from livereel.flv.marks import BEGIN, parse_mark
 from livereel.spool.tail import SpoolTail
 from livereel.streams.stream import Stream
 from tests.integration.control.conftest import FRAME, HEADERS, KEY, KEY_FRAME, PROJECT, Node
+
+CYCLE_60 = {RecordFormat.FLV: FormatConfig(60, DEFAULT_FILE_PREFIX, merge_window=30)}
 
 
 async def row(node: Node, task_id: str) -> Task:
@@ -179,6 +183,38 @@ async def test_another_template_ends_the_old_recording(node: Node) -> None:
     while not node.owner.running():
         await asyncio.sleep(0.01)
     assert node.owner.running()[0].id != task_id
+
+
+@pytest.mark.parametrize(
+    ("record_type", "change", "goes_on"),
+    [
+        (RecordType.CONTINUOUS, {"retention": RetentionRule(max_age=3600.0)}, True),
+        (RecordType.CONTINUOUS, {"address": ObsAddress("elsewhere", "here")}, False),
+        (RecordType.CONTINUOUS, {"formats": CYCLE_60}, False),
+        (RecordType.CONTINUOUS, {"record_type": RecordType.COMMAND}, False),
+        (RecordType.COMMAND, {"formats": CYCLE_60}, True),
+        (RecordType.COMMAND, {"record_type": RecordType.CONTINUOUS}, False),
+    ],
+)
+async def test_a_template_that_is_changed_during_the_interruption(
+    node: Node, record_type: RecordType, change: dict[str, Any], goes_on: bool
+) -> None:
+    template = await node.template(record_type, merge_window=30)
+    stream = await live(node, KEY_FRAME)
+    if record_type is RecordType.COMMAND:
+        await node.recording.start(PROJECT, KEY)
+    async with asyncio.timeout(30):
+        while not node.owner.running():
+            await asyncio.sleep(0.01)
+    task_id = node.owner.running()[0].id
+    await node.publishing.ended(stream, "gone")
+    async with node.catalogue.write() as uow:
+        await uow.templates.update(replace(template, **change))
+    await live(node, KEY_FRAME, FRAME)
+    if goes_on:
+        await until(node, task_id, TaskState.RECORDING)
+    else:
+        assert (await until(node, task_id, TaskState.FINISHING)).end_reason is EndReason.PUBLISH_DONE
 
 
 @pytest.mark.parametrize(("away", "goes_on"), [(20, True), (40, False)])

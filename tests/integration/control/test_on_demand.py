@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -177,6 +178,31 @@ async def test_no_usable_answer_has_a_defined_outcome(
     task = await push_and_see(node, service, recorded=record_on_failure)
     assert (task is not None) is record_on_failure
     await sender.close()
+
+
+async def test_a_service_of_another_app_is_not_asked(node: Node, service: Service) -> None:
+    async with node.catalogue.write() as uow:
+        config = await uow.callbacks.by_domain(KEY.domain)
+        assert config is not None
+        await uow.callbacks.update(replace(config, app="other"))
+    assert await push_and_see(node, service) is not None  # as without an answer
+    assert service.asked == []
+
+
+async def test_a_push_that_comes_back_in_time_goes_on_without_a_question(node: Node, service: Service) -> None:
+    service.answer = {"record": True, "record_format": ["FLV"]}
+    async with node.catalogue.write() as uow:
+        [template] = await uow.templates.for_domain(KEY.domain)
+        formats = {name: replace(config, merge_window=30) for name, config in template.formats.items()}
+        await uow.templates.update(replace(template, formats=formats))
+    task = await push_and_see(node, service)
+    assert task is not None
+    [stream] = node.registry.live()
+    await node.publishing.ended(stream, "gone")
+    again = await push_and_see(node, service)
+    assert again is not None
+    assert again.id == task.id
+    assert len(service.asked) == 1
 
 
 async def test_private_targets_are_refused(node: Node, service: Service) -> None:
