@@ -166,18 +166,25 @@ def check_shown(instance: Instance, why: str | None) -> None:
     with urllib.request.urlopen(f"{instance.endpoint}/readyz", timeout=30) as answer:
         assert answer.status == 200
         assert set(json.load(answer)["checks"].values()) == {None}
-    with urllib.request.urlopen(f"{instance.endpoint}/metrics", timeout=30) as answer:
-        metrics = answer.read().decode()
-    waiting = re.search(rf'^livereel_upload_backlog_files{{bucket="{BUCKET}"}} (\S+)$', metrics, re.MULTILINE)
-    assert waiting is not None and float(waiting[1]) >= 1
+
+    def waiting() -> float:
+        with urllib.request.urlopen(f"{instance.endpoint}/metrics", timeout=30) as answer:
+            metrics = answer.read().decode()
+        found = re.search(rf'^livereel_upload_backlog_files{{bucket="{BUCKET}"}} (\S+)$', metrics, re.MULTILINE)
+        assert found is not None
+        return float(found[1])
+
+    wait_until(waiting, PATIENCE, "a backlog in the metrics")
     if why is None:  # the first attempt is under way still
         wait_until(lambda: json.loads(instance.cli("uploads", "--json"))["backlog"], PATIENCE, "what waits")
         return
 
     def told() -> bool:
-        return all(row["last_error"] for row in instance.query("SELECT last_error FROM uploads"))
+        """All three files have found out, so that nothing changes any more."""
+        rows = instance.query("SELECT last_error FROM uploads")
+        return [why in (row["last_error"] or "") for row in rows] == [True] * 3
 
-    wait_until(lambda: instance.query("SELECT id FROM uploads") and told(), PATIENCE, "the reason")
+    wait_until(told, PATIENCE, "the reason")
     shown = json.loads(instance.cli("uploads", "--json"))
     [backlog] = shown["backlog"]
     assert backlog["bucket"] == BUCKET and backlog["files"] >= 1 and backlog["bytes"] > 0 and backlog["since"]
