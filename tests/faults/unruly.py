@@ -82,10 +82,14 @@ class UnrulyReceiver:
         with self._lock:
             return [message for message in self.messages if message["stream"] == stream]
 
-    def taken_of(self, stream: str) -> list[str]:
-        """The events of a stream that it took."""
+    def taken_of(self, stream: str) -> dict[str, str]:
+        """The events of a stream that it took, by the id of the message, in the order in which it took them first."""
         with self._lock:
-            return [event_of(message) for message in self.taken if message["stream"] == stream]
+            return {
+                message["_headers"]["Livereel-Message-Id"]: event_of(message)
+                for message in self.taken
+                if message["stream"] == stream
+            }
 
     def _take(self, client: BaseHTTPRequestHandler) -> None:
         raw = client.rfile.read(int(client.headers["Content-Length"]))
