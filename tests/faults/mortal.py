@@ -63,8 +63,10 @@ def instrument(fate: Fate) -> None:
     write = SqliteCatalogue.write
 
     @contextlib.asynccontextmanager
-    async def mortal_write(catalogue: SqliteCatalogue, *, durable: bool = True) -> AsyncIterator[Any]:
-        async with write(catalogue, durable=durable) as uow:
+    async def mortal_write(
+        catalogue: SqliteCatalogue, *, durable: bool = True, patient: bool = False
+    ) -> AsyncIterator[Any]:
+        async with write(catalogue, durable=durable, patient=patient) as uow:
             yield uow
             fate.step()  # nothing of this transaction has happened
         fate.step()  # all of it has, or will if nobody has to rely on it

@@ -561,11 +561,12 @@ class Catalogue(Protocol):
         """
         ...
 
-    def write(self, *, durable: bool = True) -> AbstractAsyncContextManager[UnitOfWork]:
+    def write(self, *, durable: bool = True, patient: bool = False) -> AbstractAsyncContextManager[UnitOfWork]:
         """A unit of work that writes; on SQLite it takes the write lock at once (BEGIN IMMEDIATE).
 
         Where `durable` is False it ends without waiting for the disk: a crash may undo it, but never while it keeps a
-        later unit of work of this process.
+        later unit of work of this process. A `patient` one waits a moment for others to share its commit: for what
+        happens often and nobody waits for.
         """
         ...
 

@@ -43,6 +43,10 @@ PRAGMAS = (
     "foreign_keys = ON",
 )
 
+# Seconds that a patient unit of work waits for a commit to share. A commit takes a healthy disk a few milliseconds,
+# wakes a thread and holds up whoever writes next; what a recording leaves behind it is some six of them.
+PATIENCE = 0.02
+
 _UNIT = "livereel_unit"
 
 
@@ -60,6 +64,8 @@ class SqliteCatalogue:
         #: The batch with the last unit that did not wait for the disk. Readers wait for it in its place.
         self._unawaited: asyncio.Future[None] | None = None
         self._committer: asyncio.Task[None] | None = None
+        #: Somebody waits for the commit that is to come, or has waited long enough.
+        self._hurried = asyncio.Event()
         self._idle_readers: list[_Connection] = []
         self._reading = asyncio.Semaphore(READERS)
 
@@ -67,6 +73,7 @@ class SqliteCatalogue:
     async def read(self, *, latest: bool = True) -> AsyncIterator[port.UnitOfWork]:
         """A consistent picture of the database. An attempt to write raises CatalogueError."""
         if latest and self._unawaited is not None and not self._unawaited.done():
+            self._hurried.set()
             await asyncio.wait([self._unawaited])
         async with self._reading:
             with _errors_translated():
@@ -80,7 +87,7 @@ class SqliteCatalogue:
                     self._idle_readers.append(reader)
 
     @contextlib.asynccontextmanager
-    async def write(self, *, durable: bool = True) -> AsyncIterator[port.UnitOfWork]:
+    async def write(self, *, durable: bool = True, patient: bool = False) -> AsyncIterator[port.UnitOfWork]:
         """Commits at the end, rolls back when an exception leaves the block. Do not open one inside another."""
         self._waiting += 1
         try:
@@ -94,11 +101,11 @@ class SqliteCatalogue:
                     yield SqlUnitOfWork(writer, writing=True)
                 done = self._batch
                 assert done is not None
-                if self._waiting == 0 and durable:
+                urgent = durable and not patient
+                if urgent and self._waiting == 0:
                     await self._commit(writer)
-                elif self._committer is None:
-                    # It queues behind those who wait already: they are what it commits.
-                    self._committer = asyncio.create_task(self._commit_in_turn(writer))
+                else:
+                    self._commit_later(writer, urgent=urgent)
             finally:
                 self._writing.release()
             if durable:
@@ -109,6 +116,7 @@ class SqliteCatalogue:
     async def close(self) -> None:
         """Close all connections. No unit of work may be open."""
         if self._committer is not None:
+            self._hurried.set()
             await self._committer
         opened = self._idle_readers + ([self._writer] if self._writer is not None else [])
         self._idle_readers, self._writer = [], None
@@ -153,9 +161,20 @@ class SqliteCatalogue:
                 writer.raw.execute(f"RELEASE {_UNIT}")
             raise
 
+    def _commit_later(self, writer: "_Connection", *, urgent: bool) -> None:
+        if urgent:
+            self._hurried.set()
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_in_turn(writer))
+
     async def _commit_in_turn(self, writer: "_Connection") -> None:
+        enough = asyncio.get_running_loop().call_later(PATIENCE, self._hurried.set)
+        await self._hurried.wait()
+        enough.cancel()
+        # It queues behind those who wait already: they are what it commits.
         async with self._writing:
             self._committer = None
+            self._hurried.clear()
             if self._batch is not None:
                 await self._commit(writer)
 

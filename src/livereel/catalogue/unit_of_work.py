@@ -108,7 +108,12 @@ class SqlCatalogue:
             yield SqlUnitOfWork(connection, writing=False)
 
     @asynccontextmanager
-    async def write(self, *, durable: bool = True) -> AsyncIterator[port.UnitOfWork]:
+    async def write(
+        self,
+        *,
+        durable: bool = True,
+        patient: bool = False,
+    ) -> AsyncIterator[port.UnitOfWork]:
         """Commits at the end, rolls back when an exception leaves the block. Do not open one inside another."""
         async with _errors_translated(), self._writers.begin() as connection:
             if not durable:

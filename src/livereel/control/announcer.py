@@ -53,9 +53,9 @@ class Announcer:
         self._wake_dispatcher = wake_dispatcher
 
     @contextlib.asynccontextmanager
-    async def change(self) -> AsyncIterator[Change]:
+    async def change(self, *, patient: bool = False) -> AsyncIterator[Change]:
         """A unit of work that writes; leaving it commits, an exception rolls back rows and messages alike."""
-        async with self._catalogue.write() as uow:
+        async with self._catalogue.write(patient=patient) as uow:
             change = Change(uow, self._clock.now())
             yield change
         if change.told:

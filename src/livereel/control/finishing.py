@@ -277,7 +277,7 @@ class Finishing:
         async with self._locks[job_id]:
             file = self._verifier.judged(self._files[job_id], verdict)
             file = replace(file, state=next_file_state(file.state, FileEvent.STORE))
-            async with self._announcer.change() as change:
+            async with self._announcer.change(patient=True) as change:
                 await change.uow.files.update(file)
                 await self._uploads.settle(change.uow, job_id)
                 await change.tell(CallbackEvent.RECORD_FILE_COMPLETE, task, file=file)
@@ -307,7 +307,7 @@ class Finishing:
         file = self._files[job_id]
         if file.state in _OVER:
             return
-        async with self._locks[job_id], self._announcer.change() as change:
+        async with self._locks[job_id], self._announcer.change(patient=True) as change:
             self._files[job_id] = await _fail_file(change, task, self._files[job_id], error)
         await self._uploads.forget(job_id)
 
@@ -338,7 +338,7 @@ class Finishing:
                 await self._put_manifest(task, bucket, directory, manifest)
         whole = {file.format for file in stored} - {file.format for file in told if file.state is not FileState.STORED}
         untold = bool(lacking) and all(file.state is not FileState.FAILED for file in files)
-        async with self._announcer.change() as change:
+        async with self._announcer.change(patient=True) as change:
             await _end_task(change, done, tell_failure=untold)
         await self._close(done, keep_spool=not whole)
 
@@ -352,7 +352,7 @@ class Finishing:
             task, state=next_task_state(task.state, TaskEvent.FAIL), completed_at=self._clock.now(), error=error
         )
         unfinished = [file for file in files if file.state not in _OVER]
-        async with self._announcer.change() as change:
+        async with self._announcer.change(patient=True) as change:
             for file in unfinished:
                 await _fail_file(change, task, file, error)
             await _end_task(change, failed, tell_failure=not unfinished)
@@ -380,14 +380,14 @@ class Finishing:
             self._idle.set()
 
     async def _add(self, task: Task, file: RecordFile) -> RecordFile:
-        async with self._announcer.change() as change:
+        async with self._announcer.change(patient=True) as change:
             file = await apart(change.uow, task.template, file)
             await change.uow.files.add(file)
             await change.tell(CallbackEvent.RECORD_NEW_FILE_START, task, file=file)
         return file
 
     async def _save(self, file: RecordFile) -> None:
-        async with self._catalogue.write() as uow:
+        async with self._catalogue.write(patient=True) as uow:
             await uow.files.update(file)
         self._files[file.job_id] = file
 

@@ -246,7 +246,7 @@ class FileVerifier:
             await _until_done(put, "remade_file_not_stored")
 
     async def _tell(self, job: _Job, verdict: Verdict) -> None:
-        async with self._announcer.change() as change:
+        async with self._announcer.change(patient=True) as change:
             row = await change.uow.files.get(job.file.job_id)
             if row is None or row.state is not FileState.STORED:
                 return

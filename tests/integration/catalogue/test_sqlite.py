@@ -40,8 +40,8 @@ def on_disk(path: Path) -> list[str]:
         other.close()
 
 
-async def add(catalogue: Catalogue, name: str) -> None:
-    async with catalogue.write() as uow:
+async def add(catalogue: Catalogue, name: str, *, patient: bool = False) -> None:
+    async with catalogue.write(patient=patient) as uow:
         await uow.projects.add(Project(make_id(), name, NOW))
 
 
@@ -53,21 +53,68 @@ async def test_a_unit_ends_when_it_is_committed(catalogue: Catalogue, path: Path
     await asyncio.gather(*map(add_and_look, range(WRITERS)))
 
 
-async def test_units_that_wait_share_a_commit(
-    catalogue: Catalogue, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commits = []
+@pytest.fixture
+async def commits(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows with every commit, once something has been written."""
+    calls: list[object] = []
     in_thread = sqlite._Connection.in_thread
 
     async def counted(self: sqlite._Connection, call: object) -> object:
-        commits.append(call)
+        calls.append(call)
         return await in_thread(self, call)  # type: ignore[arg-type]
 
     await add(catalogue, "first")
     monkeypatch.setattr(sqlite._Connection, "in_thread", counted)
+    return calls
+
+
+async def test_units_that_wait_share_a_commit(catalogue: Catalogue, path: Path, commits: list[object]) -> None:
     await asyncio.gather(*(add(catalogue, f"{number:02}") for number in range(WRITERS)))
     assert len(on_disk(path)) == WRITERS + 1
     assert len(commits) <= 3  # the first alone, all that came meanwhile, nobody else
+
+
+async def test_a_patient_unit_shares_the_commit_of_the_next(
+    catalogue: Catalogue, path: Path, commits: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 3600)
+    patient = [asyncio.create_task(add(catalogue, name, patient=True)) for name in ("patient", "patient too")]
+    async with catalogue.write(durable=False) as uow:
+        await uow.projects.add(Project(make_id(), "not awaited", NOW))
+    await asyncio.sleep(0)
+    assert not commits
+    await add(catalogue, "urgent")
+    await asyncio.gather(*patient)
+    assert set(on_disk(path)) == {"first", "patient", "patient too", "not awaited", "urgent"}
+    assert len(commits) == 1
+
+
+async def test_a_reader_hurries_what_it_waits_for(
+    catalogue: Catalogue, commits: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 3600)
+    async with catalogue.write(durable=False) as uow:
+        await uow.projects.add(Project(make_id(), "not awaited", NOW))
+    async with catalogue.read(latest=False) as uow:
+        assert not await uow.projects.find(name="not awaited")
+    async with catalogue.read() as uow:
+        assert await uow.projects.find(name="not awaited")
+    assert len(commits) == 1
+
+
+async def test_patience_ends(catalogue: Catalogue, path: Path) -> None:
+    await add(catalogue, "patient", patient=True)
+    assert "patient" in on_disk(path)
+
+
+async def test_closing_hurries_what_is_left(
+    catalogue: Catalogue, path: Path, commits: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE", 3600)
+    async with catalogue.write(durable=False) as uow:
+        await uow.projects.add(Project(make_id(), "not awaited", NOW))
+    await catalogue.close()
+    assert "not awaited" in on_disk(path)
 
 
 async def test_one_that_fails_takes_no_other_with_it(catalogue: Catalogue, path: Path) -> None:

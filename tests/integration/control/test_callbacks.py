@@ -150,7 +150,7 @@ async def test_a_crash_before_the_commit_tells_nothing_and_the_next_try_tells_on
 
     died = asyncio.Event()
 
-    def dying(self: Any) -> Any:
+    def dying(self: Any, **_: Any) -> Any:
         class Dying:
             async def __aenter__(self) -> Any:
                 self.real = real(node.announcer)

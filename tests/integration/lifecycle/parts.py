@@ -32,13 +32,13 @@ class MortalCatalogue:
             yield uow
 
     @asynccontextmanager
-    async def write(self, *, durable: bool = True) -> AsyncIterator[UnitOfWork]:
+    async def write(self, *, durable: bool = True, patient: bool = False) -> AsyncIterator[UnitOfWork]:
         if self.writes_left is not None:
             self.dead = self.dead or self.writes_left == 0
             self.writes_left -= 1
         if self.dead:
             raise Dead
-        async with self._inner.write(durable=durable) as uow:
+        async with self._inner.write(durable=durable, patient=patient) as uow:
             yield uow
 
     async def close(self) -> None:

@@ -191,7 +191,7 @@ class Seen:
         yield self
 
     @asynccontextmanager
-    async def write(self, *, durable: bool = True) -> Any:
+    async def write(self, *, durable: bool = True, patient: bool = False) -> Any:
         if self.broken:
             raise OSError("disk full")
         await self.disk.wait()

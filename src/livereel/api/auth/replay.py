@@ -159,7 +159,7 @@ class Replays:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
         now = self._clock.now()
         try:
-            async with self._catalogue.write() as uow:
+            async with self._catalogue.write(patient=True) as uow:
                 if self._cleaned_at is None or now - self._cleaned_at >= CLEANING_PERIOD:
                     self._cleaned_at = now
                     await uow.seen_requests.delete_expired(now)

@@ -125,7 +125,7 @@ class Carrier(ABC):
     async def keep(self, **changes: Any) -> None:
         """Write the row with these changes."""
         self.count(**changes)
-        async with self.shared.catalogue.write() as uow:
+        async with self.shared.catalogue.write(patient=True) as uow:
             await uow.uploads.put(self.row)
         self.kept = True
 

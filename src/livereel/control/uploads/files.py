@@ -207,7 +207,7 @@ class FileCarrier(Carrier):
         if life == self._life:
             self._right.add(number)
         self.count(attempts=0, last_error=None, next_retry_at=None)
-        async with self.shared.catalogue.write() as uow:
+        async with self.shared.catalogue.write(patient=True) as uow:
             await uow.uploads.put(self.row)
             await uow.uploads.put_part(self.row.id, UploadPart(*self._sent[number]))
 
@@ -236,7 +236,7 @@ class FileCarrier(Carrier):
             for number in numbers:
                 del self._sent[number]
             self._right.difference_update(numbers)
-            async with self.shared.catalogue.write() as uow:
+            async with self.shared.catalogue.write(patient=True) as uow:
                 await uow.uploads.delete_parts(self.row.id, numbers)
 
     def _due(self) -> list[int]:

@@ -141,7 +141,7 @@ class SliceCarrier(Carrier):
     async def _note(self, stored: list[_Piece]) -> None:
         if not stored:
             return
-        async with self.shared.catalogue.write() as uow:
+        async with self.shared.catalogue.write(patient=True) as uow:
             await uow.slices.add_many([piece.slice for piece in stored])
         for piece in stored:
             number = piece.slice.sequence
