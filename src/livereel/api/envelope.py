@@ -14,7 +14,7 @@ from livereel.api import request_id
 from livereel.api.huawei.errors import HeadersTooLarge, UriTooLong
 from livereel.api.huawei.operations import Operation
 from livereel.api.request_id import RequestId
-from livereel.api.responses import OPERATION_KEY, REQUEST_ID_KEY, error_response, internal_error
+from livereel.api.responses import OPERATION_KEY, REFUSAL_KEY, REQUEST_ID_KEY, error_response, internal_error
 from livereel.domain.clock import Clock
 from livereel.domain.errors import LivereelError
 from livereel.observe import metrics
@@ -29,6 +29,7 @@ HEADERS_MAX = 128 * 1024
 IAM_TRACE_HEADER = b"x-iam-trace-id"  # where the SDK looks for a request id after /v3 calls
 
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})  # polled every few seconds
+_SHOWN = 512  # characters logged of what was wrong with a request
 _KNOWN = _QUIET | {"/openapi.json", "/v3/auth/tokens"}
 
 
@@ -82,12 +83,14 @@ class Envelope:
         metrics.requests.labels(scope["method"] if route != "unmatched" else "any", route, str(status)).inc()
         metrics.request_seconds.labels(route).observe(seconds)
         level = log.debug if route in _QUIET else log.info
+        refusal = cast(LivereelError | None, scope.get(REFUSAL_KEY))
         level(
             "api_request",
             method=scope["method"],
             path=scope["path"],
             status=status,
             seconds=round(seconds, 4),
+            **({} if refusal is None else {"error": refusal.detail[:_SHOWN]}),
         )
 
 

@@ -12,10 +12,12 @@ from livereel.domain.errors import InvalidParameter, LivereelError
 
 OPERATION_KEY = "livereel.operation"
 REQUEST_ID_KEY = "livereel.request_id"
+REFUSAL_KEY = "livereel.refusal"  # the error a request was answered with, for the log
 
 
 def error_response(scope: Scope, error: LivereelError) -> JSONResponse:
     """The reply to a request that failed with `error`."""
+    scope[REFUSAL_KEY] = error
     operation = cast(Operation | None, scope.get(OPERATION_KEY))
     if _is_iam(scope) and not errors.is_of_gateway(type(error), authenticated=operation is not None):
         status, content = errors.iam_body(error)

@@ -328,12 +328,24 @@ async def _log_delivery(work: UnitOfWork, message: OutboxMessage, answer: Answer
     await work.outbox.log(Delivery(message.id, now - answer.duration, answer.duration, answer.status, answer.error))
 
 
+def _subject(message: OutboxMessage) -> dict[str, Any]:
+    """The stream and the task that a message is about, as far as it is about one."""
+    body = message.body
+    subject: dict[str, Any] = {}
+    if stream := body.get("stream") or body.get("stream_name"):
+        subject["stream"] = f"{message.domain}/{body.get('app')}/{stream}"
+    if task := body.get("task_id"):
+        subject["task"] = task
+    return subject
+
+
 def _tell(message: OutboxMessage) -> None:
     about: dict[str, Any] = {
         "message": message.id,
         "channel": message.channel,
         "message_event": message.event,
         "attempts": message.attempts,
+        **_subject(message),
     }
     if message.state is MessageState.DELIVERED:
         metrics.messages.labels("delivered").inc()

@@ -119,6 +119,7 @@ class Finishing:
         return self._spec_of(task, resume)
 
     def _spec_of(self, task: Task, resume: dict[RecordFormat, Resume]) -> TaskSpec:
+        said = structlog.contextvars.get_contextvars()
         cycle_of_zero = 0 if self._endless_cycle else RECORD_CYCLE_DEFAULT
         return TaskSpec(
             task_id=task.id,
@@ -131,6 +132,7 @@ class Finishing:
             spool_dir=self._spool_dir,
             work_dir=self._work_dir,
             resume=resume,
+            about={"stream": str(task.key)} | {name: said[name] for name in ("request_id",) if name in said},
         )
 
     def finish(self, task: Task) -> None:

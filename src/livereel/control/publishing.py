@@ -25,6 +25,8 @@ from livereel.streams.stream import Stream
 
 log = structlog.get_logger()
 
+_SHOWN = 256  # characters logged of a stream that nobody has checked yet
+
 
 @dataclass(slots=True, eq=False)
 class _Admission:
@@ -80,7 +82,8 @@ class Publishing:
             return await self._admit(admission, target, client_ip, node_ip)
         except PublishRefused as refused:
             metrics.publishes.labels("refused").inc()
-            log.warning("publish_refused", client_ip=client_ip, reason=refused.detail)
+            wanted = admission.key if admission is not None else f"{target.vhost}/{target.app}/{target.stream}"
+            log.warning("publish_refused", stream=str(wanted)[:_SHOWN], client_ip=client_ip, reason=refused.detail)
             raise
         finally:
             if admission is not None:

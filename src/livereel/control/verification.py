@@ -158,6 +158,7 @@ class FileVerifier:
         return job
 
     async def _work(self, job: _Job) -> None:
+        structlog.contextvars.bind_contextvars(stream=str(job.task.key), task=job.task.id)
         try:
             verdict = await self._judge(job)
             job.verdict.set_result(verdict)

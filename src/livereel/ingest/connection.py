@@ -94,6 +94,7 @@ class Connection:
     ) -> None:
         self.phase = Phase.OPENING
         self.stream: Push | None = None
+        self._pushed: str | None = None  # the last stream, also when it is over: for the log
         self.client_ip = _ip(sock.getpeername())
         self._node_ip = _ip(sock.getsockname())
         self._sock = sock
@@ -286,6 +287,7 @@ class Connection:
 
     def _publish(self, stream: Push) -> None:
         self.stream = stream
+        self._pushed = str(stream.key)
         self.phase = Phase.PUBLISHING
         self._session.accept_publish()
         # The mark makes the kernel widen the window (net/ipv4/tcp.c, tcp_set_rcvlowat), which it keeps when the mark
@@ -345,7 +347,7 @@ class Connection:
             return
         if self._session.state is State.ERROR:
             metrics.protocol_errors.inc()
-            log.warning("connection_refused", client_ip=self.client_ip, reason=reason)
+            log.warning("connection_refused", client_ip=self.client_ip, stream=self._pushed, reason=reason)
         else:
             log.debug("connection_over", client_ip=self.client_ip, reason=reason)
         self._end(reason)

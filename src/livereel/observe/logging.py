@@ -7,8 +7,8 @@ process.
 
 import logging
 import sys
-from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO
+from collections.abc import MutableMapping, Sequence
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -22,12 +22,17 @@ SECRETS = frozenset({"secret", "password", "token", "authorization", "auth_sign"
 _QUIET = ("uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy", "aiohttp")
 
 
+_FORM_ARGUMENTS = 2
+_chosen: tuple[LogLevel, LogFormat] = ("info", "console")
+
 #: Without local variables: they may hold a secret key.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 def configure(level: LogLevel = "info", form: LogFormat = "console", stream: TextIO | None = None) -> None:
     """Send this process's log to `stream` (default: standard error) from `level` up. Calling it again replaces it."""
+    global _chosen  # noqa: PLW0603  a process has one log
+    _chosen = level, form
     out = stream if stream is not None else sys.stderr
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
@@ -55,6 +60,17 @@ def configure(level: LogLevel = "info", form: LogFormat = "console", stream: Tex
     root.setLevel(threshold)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+
+
+def worker_arguments() -> list[str]:
+    """The last arguments of a worker process: it logs as this process does, to the same standard error."""
+    return list(_chosen)
+
+
+def configure_worker(arguments: Sequence[str]) -> None:
+    """Configure a worker process by its `arguments`, which end with `worker_arguments`."""
+    level, form = arguments[-_FORM_ARGUMENTS:]
+    configure(cast(LogLevel, level), cast(LogFormat, form))
 
 
 def _rendering(form: LogFormat, *, colours: bool) -> list[structlog.typing.Processor]:

@@ -51,6 +51,8 @@ class TaskSpec:
     spool_dir: Path
     work_dir: Path
     resume: dict[RecordFormat, Resume] = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
+    """What the worker's log lines tell beside the task: the stream, the request that began it."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -71,6 +73,7 @@ class TaskSpec:
             "spool_dir": str(self.spool_dir),
             "work_dir": str(self.work_dir),
             "resume": {record_format.value: resume.to_json() for record_format, resume in self.resume.items()},
+            "about": self.about,
         }
 
     @classmethod
@@ -84,6 +87,7 @@ class TaskSpec:
             spool_dir=Path(value["spool_dir"]),
             work_dir=Path(value["work_dir"]),
             resume={RecordFormat(name): Resume.from_json(resume) for name, resume in value["resume"].items()},
+            about=value.get("about", {}),
         )
 
 

@@ -21,6 +21,7 @@ from livereel.domain.clock import Clock
 from livereel.domain.recordings import SpoolPosition
 from livereel.domain.templates import RecordFormat
 from livereel.observe import metrics
+from livereel.observe.logging import worker_arguments
 from livereel.recorder import busy
 from livereel.recorder.events import (
     FileFailed,
@@ -146,7 +147,7 @@ class RecorderSupervisor:
             raise ValueError(f"task {spec.task_id} is being recorded already")
         worker = min(self._workers, key=lambda worker: len(worker.tasks))
         queue: asyncio.Queue[RecorderEvent | None] = asyncio.Queue()
-        consumer = asyncio.create_task(self._consume(queue))
+        consumer = asyncio.create_task(self._consume(spec, queue))
         task = _Task(spec, worker, queue, consumer)
         self._tasks[spec.task_id] = worker.tasks[spec.task_id] = task
         worker.send({"command": "record", "spec": spec.to_json()})
@@ -229,6 +230,7 @@ class RecorderSupervisor:
             "-m",
             "livereel.recorder.worker",
             str(worker.note),
+            *worker_arguments(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=MAX_EVENT_BYTES,
@@ -322,7 +324,9 @@ class RecorderSupervisor:
     def _report_lag(self) -> None:
         metrics.recorder_lag_bytes.set(sum(task.lag for task in self._tasks.values()))
 
-    async def _consume(self, events: asyncio.Queue[RecorderEvent | None]) -> None:
+    async def _consume(self, spec: TaskSpec, events: asyncio.Queue[RecorderEvent | None]) -> None:
+        # On every line that is logged on behalf of this task: whatever follows from its events begins here.
+        structlog.contextvars.bind_contextvars(**spec.about, task=spec.task_id)
         while (event := await events.get()) is not None:
             delay = AGAIN_FIRST
             while not await self._handled(event, delay):

@@ -30,6 +30,7 @@ class TaskRecorder:
 
     def __init__(self, spec: TaskSpec, now: float) -> None:
         self.task_id = spec.task_id
+        self.about = spec.about
         self._outbox: deque[RecorderEvent] = deque()
         # Formats whose place is known share one pass, which begins where the first of them has to; a format that has
         # not begun yet needs the pass to begin at the beginning.

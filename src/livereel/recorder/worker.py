@@ -19,6 +19,7 @@ import structlog
 
 from livereel.domain.recordings import SpoolPosition
 from livereel.domain.templates import RecordFormat
+from livereel.observe.logging import configure_worker
 from livereel.observe.processes import die_with_parent
 from livereel.recorder.busy import BusyNote
 from livereel.recorder.events import OutOfRoom, TaskFailed, TaskSpec, to_json
@@ -71,21 +72,24 @@ class Worker:
                 continue
             task = self._tasks[task_id]
             self._note.set(task_id, task.position)
-            try:
-                more = task.step(now)
-            except NoRoom as error:
-                self._give_back(task_id, str(error))
-                more = False
-            except Exception as error:
-                log.exception("task_failed", task=task_id)
-                task.fail(f"{type(error).__name__}: {error}")
-                more = False
+            with structlog.contextvars.bound_contextvars(**task.about):
+                more = self._step(task_id, task, now)
             if task.done:
                 del self._due[task_id]
             else:
                 # Common ticks: one wake-up serves all tasks.
                 self._due[task_id] = now if more else (now // POLL_SECONDS + 1) * POLL_SECONDS
         self._note.clear()
+
+    def _step(self, task_id: str, task: TaskRecorder, now: float) -> bool:
+        try:
+            return task.step(now)
+        except NoRoom as error:
+            self._give_back(task_id, str(error))
+        except Exception as error:
+            log.exception("task_failed", task=task_id)
+            task.fail(f"{type(error).__name__}: {error}")
+        return False
 
     def _give_back(self, task_id: str, error: str) -> None:
         """The disk is full: let others have the room until this task is handed over again."""
@@ -137,7 +141,7 @@ class Worker:
         try:
             self._tasks[task_id] = TaskRecorder(TaskSpec.from_json(spec), now)
         except Exception as error:  # a spec that cannot be used must not cost the other tasks their worker
-            log.exception("task_not_begun", task=task_id)
+            log.exception("task_not_begun", task=task_id, **spec.get("about", {}))
             self._send([to_json(TaskFailed(task_id, f"cannot be begun: {type(error).__name__}: {error}"))])
         else:
             self._due[task_id] = now
@@ -156,7 +160,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.nice(_NICE)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    configure_worker(sys.argv)
     worker = Worker(sys.stdin.fileno(), sys.stdout.fileno(), BusyNote(Path(sys.argv[1])), time.monotonic)
     with contextlib.suppress(BrokenPipeError):  # the server is dead, and there is nobody left to report to
         worker.run()

@@ -17,6 +17,7 @@ from livereel.domain.errors import LivereelError
 from livereel.domain.recordings import SpoolPosition
 from livereel.domain.verification import Damage, DamageReason, Verdict, Verification, VerifyLevel
 from livereel.observe import metrics
+from livereel.observe.logging import worker_arguments
 from livereel.recorder.events import FileFinished, TaskSpec, from_json
 from livereel.verify.request import Account, CheckRequest, RemakeRequest, to_line
 
@@ -180,6 +181,7 @@ class VerifyPool:
             sys.executable,
             "-m",
             "livereel.verify.worker",
+            *worker_arguments(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_MAX_LINE,

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 
 import structlog
 
+from livereel.observe.logging import configure_worker
 from livereel.observe.processes import die_with_parent
 from livereel.recorder.events import to_json
 from livereel.verify.check import check
@@ -59,7 +60,7 @@ def main() -> None:
         os.nice(_NICE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX, _MEMORY_MAX))
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    configure_worker(sys.argv)
     with contextlib.suppress(BrokenPipeError):
         _Voice(sys.stdout.buffer).say({"read": 0})  # ready
     while line := sys.stdin.buffer.readline():
@@ -77,7 +78,8 @@ def _answer(line: bytes, voice: _Voice) -> dict[str, Any]:
     if isinstance(request, CheckRequest):
         return {"verdict": check(request, voice).to_json()}
     try:
-        return {"made": to_json(remake(request, voice))}
+        with structlog.contextvars.bound_contextvars(**request.spec.about):
+            return {"made": to_json(remake(request, voice))}
     except CannotRemake as error:
         return {"cannot": str(error)}
     except Exception as error:  # a full disk, a spool that another version wrote

@@ -60,6 +60,20 @@ async def test_what_is_logged_for_a_request_bears_its_id(api: Api) -> None:
     assert {line["request_id"] for line in lines} == {reply.headers["X-request-id"]}
 
 
+async def test_what_is_logged_for_a_command_names_its_stream_and_says_why_it_was_refused(api: Api) -> None:
+    await make_domain(api)
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        reply = await api.call("POST", "record/control?action=START", STREAM)
+        await api.call("GET", "record/contents")
+        await api.call("GET", "record/rules")
+    command, malformed, good = lines
+    assert command["stream"] == f"{DOMAIN}/live/cam01"
+    assert (command["status"], command["error"]) == (400, reply.json()["error_detail"])
+    assert (malformed["status"], malformed["error"]) == (400, "start_time (query): Field required")
+    assert good["status"] == 200
+    assert not {"stream", "error"} & good.keys()
+
+
 async def test_rule_reply_has_defaults_filled_in(api: Api) -> None:
     await make_domain(api)
     reply = await api.call(

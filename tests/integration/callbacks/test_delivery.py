@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from livereel.callbacks.dispatcher import RETENTION
@@ -264,6 +265,18 @@ async def test_a_url_that_cannot_work_is_given_up_at_once(outbox: Outbox) -> Non
     await outbox.dispatch()
     [message] = await outbox.until(MessageState.DEAD, 1)
     assert message.last_error == "the URL must begin with http:// or https:// and name a host"
+
+
+async def test_the_log_names_the_stream_and_the_task(outbox: Outbox, receiver: Receiver) -> None:
+    await outbox.configure("d", receiver.url)
+    body: dict[str, Any] = {"domain": "d", "app": "live", "stream": "s", "task_id": "t1", "event": "PUBLISH"}
+    await outbox.add("d", body=body)
+    with structlog.testing.capture_logs() as lines:
+        await outbox.dispatch()
+        async with asyncio.timeout(30):
+            while not (told := [line for line in lines if line["event"] == "message_delivered"]):
+                await asyncio.sleep(0.02)
+    assert (told[0]["stream"], told[0]["task"]) == ("d/live/s", "t1")
 
 
 async def test_odd_arguments_of_a_push_are_delivered_as_they_are(outbox: Outbox, receiver: Receiver) -> None:

@@ -337,7 +337,9 @@ async def test_forget_stops_work_at_once(tmp_path: Path, media: list[Tag]) -> No
         await made.task_over()
 
 
-async def test_broken_spec_fails_its_task_only(tmp_path: Path, media: list[Tag]) -> None:
+async def test_broken_spec_fails_its_task_only(
+    tmp_path: Path, media: list[Tag], capfd: pytest.CaptureFixture[str]
+) -> None:
     task_spec = spec(tmp_path, [FLV])
     broken = TaskSpec(
         TASK,
@@ -347,12 +349,16 @@ async def test_broken_spec_fails_its_task_only(tmp_path: Path, media: list[Tag])
         task_spec.spool_dir,
         task_spec.work_dir,
         {FLV: Resume(1, SpoolPosition(1, 0), {"of": "another version"})},
+        {"stream": str(KEY), "request_id": "r1"},
     )
     async with recorder(tmp_path) as made:
         made.supervisor.record(broken)
         failed = await made.task_over()
         assert isinstance(failed, TaskFailed) and "cannot be begun" in failed.error
         assert len(made.supervisor.processes()) == 1
+    # The worker's log goes where ours goes and names what every line names.
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "task_not_begun" in line]
+    assert {f"task={TASK}", f"stream={KEY}", "request_id=r1"} <= set(line.split())
 
 
 async def test_workers_end_with_the_supervisor(tmp_path: Path) -> None:

@@ -35,6 +35,17 @@ def test_json_holds_one_object_per_event() -> None:
     assert event == {"event": "task_started", "level": "info", "task": "t1", "stream": "a/b/c"}
 
 
+def test_a_worker_logs_as_its_server_does(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.configure("warning", "json", io.StringIO())
+    arguments = ["worker.py", "something", *logging.worker_arguments()]
+    logging.configure()
+    logging.configure_worker(arguments)
+    structlog.get_logger().info("not_logged")
+    structlog.get_logger().warning("file_failed", task="t1")
+    event = json.loads(capsys.readouterr().err)
+    assert (event["event"], event["level"], event["task"]) == ("file_failed", "warning", "t1")
+
+
 def test_libraries_take_the_same_form() -> None:
     out = io.StringIO()
     logging.configure("info", "json", out)

@@ -62,6 +62,7 @@ def test_spec_survives_the_pipe() -> None:
         Path("/spool"),
         Path("/data/work"),
         {RecordFormat.HLS: RESUME},
+        {"stream": "push.example.com/live/cam01", "request_id": "r1"},
     )
     assert TaskSpec.from_json(spec.to_json()) == spec
 

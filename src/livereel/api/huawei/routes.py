@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
@@ -58,6 +59,7 @@ def _control(routes: APIRouter, services: ApiServices) -> None:
     ) -> Response:
         """Start or stop recording a live stream. 200 to START says that the first key frame is on disk."""
         key = StreamKey.parse(body.publish_domain, body.app, body.stream)
+        structlog.contextvars.bind_contextvars(stream=str(key))  # on all that is logged for this command
         if query.action == "START":
             await services.recording.start(project_id, key, body.options())
         else:
