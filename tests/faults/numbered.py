@@ -64,14 +64,19 @@ def generate(seconds: float) -> Media:
     return Media(headers, packets, numbers)
 
 
-def numbers_in(path: Path, media: Media) -> list[int]:
-    """The numbers of the packets in a file, in file order. A packet that was never sent is an error."""
-    found = []
+def numbers_in(path: Path, media: Media, most: int | None = None) -> list[int]:
+    """The numbers of the packets in a file, or of the first `most`, in file order.
+
+    A packet that was never sent is an error.
+    """
+    found: list[int] = []
     with av.open(str(path)) as file:
         units = _by_start_codes if file.format.name in ("hls", "mpegts") else _by_lengths
         for packet in file.demux():
             if packet.size == 0 or packet.stream.type not in ("video", "audio"):
                 continue
+            if len(found) == most:
+                break
             data = bytes(packet)
             known = video_digest(units(data)) if packet.stream.type == "video" else _digest(without_adts(data))
             assert known in media.numbers, f"{path}: a {packet.stream.type} packet at {packet.dts} that nobody sent"
