@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from livereel.domain.errors import LivereelError
 from livereel.domain.keys import StreamKey
-from livereel.domain.messages import CallbackConfig, Delivery, NotificationConfig, OutboxMessage
+from livereel.domain.messages import AnnouncedPush, CallbackConfig, Delivery, NotificationConfig, OutboxMessage
 from livereel.domain.recordings import DeleteReason, PlanTask, RecordFile, Slice, Task
 from livereel.domain.states import FileState
 from livereel.domain.streams import PullTask, SnapshotConfig, StreamBlock
@@ -382,6 +382,13 @@ class PlanTasks(Protocol):
         ...
 
 
+class AnnouncedPushes(Protocol):
+    async def put(self, push: AnnouncedPush) -> bool: ...
+    async def get(self, key: StreamKey) -> AnnouncedPush | None: ...
+    async def delete(self, key: StreamKey) -> bool: ...
+    async def list(self, *, node: str) -> list[AnnouncedPush]: ...
+
+
 class StreamBlocks(Protocol):
     async def put(self, block: StreamBlock) -> bool: ...
     async def get(self, key: StreamKey) -> StreamBlock | None:
@@ -536,6 +543,7 @@ class UnitOfWork(Protocol):
     bucket_grants: BucketGrants
     templates: Templates
     notifications: Notifications
+    announced_pushes: AnnouncedPushes
     callbacks: Callbacks
     tasks: Tasks
     holds: Holds

@@ -213,6 +213,17 @@ notifications = Table(
     Column("call_back_area", String, nullable=False),
 )
 
+announced_pushes = Table(
+    "announced_pushes",
+    metadata,
+    Column("domain", String, primary_key=True),
+    Column("app", String, primary_key=True),
+    Column("stream", String, primary_key=True),
+    Column("project_id", String, nullable=False),
+    Column("node", String, nullable=False),
+    Column("publish", JSON, nullable=False),  # an encoder's arguments may hold what text columns refuse
+)
+
 callbacks = Table(
     "callbacks",
     metadata,

@@ -11,7 +11,7 @@ from livereel.catalogue import port
 from livereel.catalogue.repositories.base import Repository, Session
 from livereel.catalogue.repositories.deletion import SqlHolds
 from livereel.catalogue.repositories.domains import SqlBucketGrants, SqlDomainMappings, SqlDomains, SqlKeyChains
-from livereel.catalogue.repositories.messages import SqlCallbacks, SqlNotifications, SqlOutbox
+from livereel.catalogue.repositories.messages import SqlAnnouncedPushes, SqlCallbacks, SqlNotifications, SqlOutbox
 from livereel.catalogue.repositories.plans import SqlPlanTasks
 from livereel.catalogue.repositories.recording import SqlFiles, SqlSlices, SqlTasks
 from livereel.catalogue.repositories.streams import SqlPullTasks, SqlSnapshots, SqlStreamBlocks
@@ -41,6 +41,7 @@ class SqlUnitOfWork:
     bucket_grants: port.BucketGrants
     templates: port.Templates
     notifications: port.Notifications
+    announced_pushes: port.AnnouncedPushes
     callbacks: port.Callbacks
     tasks: port.Tasks
     holds: port.Holds
@@ -79,6 +80,7 @@ _REPOSITORIES: dict[str, type[Repository]] = {
     "bucket_grants": SqlBucketGrants,
     "templates": SqlTemplates,
     "notifications": SqlNotifications,
+    "announced_pushes": SqlAnnouncedPushes,
     "callbacks": SqlCallbacks,
     "tasks": SqlTasks,
     "holds": SqlHolds,

@@ -12,10 +12,10 @@ from typing import Final, TypeVar
 
 import structlog
 
-from livereel.callbacks.payloads import recording_callback
+from livereel.callbacks.payloads import publish_notification, recording_callback
 from livereel.catalogue.port import Catalogue, CatalogueError, UnitOfWork
 from livereel.domain.clock import Clock
-from livereel.domain.messages import CallbackEvent
+from livereel.domain.messages import AnnouncedPush, CallbackEvent, PublishEvent
 from livereel.domain.recordings import RecordFile, Task
 
 log = structlog.get_logger()
@@ -41,6 +41,16 @@ class Change:
             return
         message = recording_callback(config, event, task, self.now, file=file, error=error)
         await self.uow.outbox.add(message)
+        self.told += 1
+
+    async def tell_publish_done(self, push: AnnouncedPush) -> None:
+        """Queue the notification that a push is over, if the tenant still wants any."""
+        config = await self.uow.notifications.get(push.key.domain)
+        domain = await self.uow.domains.get(push.key.domain)
+        if config is None or not config.url or domain is None or domain.project_id != push.project_id:
+            return
+        done = PublishEvent.PUBLISH_DONE
+        await self.uow.outbox.add(publish_notification(config, push.key, push.publish, done, push.project_id, self.now))
         self.told += 1
 
 

@@ -13,7 +13,7 @@ from livereel.control.streams import blocked_until
 from livereel.domain.clock import Clock
 from livereel.domain.errors import InvalidName, PublishRefused
 from livereel.domain.keys import StreamKey, is_address
-from livereel.domain.messages import Publish, PublishEvent
+from livereel.domain.messages import AnnouncedPush, Publish, PublishEvent
 from livereel.domain.templates import match
 from livereel.domain.tenancy import DomainStatus, DomainType, LiveDomain
 from livereel.iam import url_signing
@@ -192,13 +192,21 @@ class Publishing:
         return domain
 
     async def _notify(self, stream: Stream, event: PublishEvent) -> None:
+        begins = event is PublishEvent.PUBLISH
         async with self._catalogue.read() as uow:
             config = await uow.notifications.get(stream.key.domain)
-        if config is None or not config.url:
+            announced = not begins and await uow.announced_pushes.get(stream.key) is not None
+        told = config is not None and bool(config.url)
+        if not (told or announced):
             return
-        message = publish_notification(
-            config, stream.key, stream.first_publish, event, stream.project_id, self._clock.now()
-        )
+        now = self._clock.now()
         async with self._catalogue.write() as uow:
-            await uow.outbox.add(message)
+            if config is not None and told:
+                message = publish_notification(config, stream.key, stream.first_publish, event, stream.project_id, now)
+                await uow.outbox.add(message)
+            if begins:
+                push = AnnouncedPush(stream.key, stream.project_id, self._cluster.node, stream.first_publish)
+                await uow.announced_pushes.put(push)
+            else:
+                await uow.announced_pushes.delete(stream.key)
         self._wake_dispatcher()

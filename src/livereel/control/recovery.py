@@ -51,11 +51,12 @@ async def recover(
     node: str,
     spool_dir: Path,
 ) -> int:
-    """Hand every open task of `node` to the recorder again; returns how many. May be repeated at any time.
+    """Hand every open task of `node` to the recorder again; returns how many. May be repeated as long as nobody pushes.
 
     A task whose spool cannot be read stays open for the next start: the disk may be back then.
     """
     await _clear(catalogue, spool_dir)
+    await _end_pushes(announcer, node)
     async with catalogue.read() as uow:
         tasks = await uow.tasks.open(node=node)
     for found in tasks:
@@ -111,6 +112,15 @@ async def _clear(catalogue: Catalogue, spool_dir: Path) -> None:
             with contextlib.suppress(SpoolError):  # it is in nobody's way
                 await asyncio.to_thread(recovery.remove, spool_dir, task_id)
                 log.info("spool_cleared", stream=str(task.key), task=task_id)
+
+
+async def _end_pushes(announcer: Announcer, node: str) -> None:
+    """Tell of the pushes whose end the server did not live to tell."""
+    async with announcer.change() as change:
+        for push in await change.uow.announced_pushes.list(node=node):
+            await change.tell_publish_done(push)
+            await change.uow.announced_pushes.delete(push.key)
+            log.info("publish_done", stream=str(push.key), publish=push.publish.id, reason="the server died")
 
 
 def _clear_unknown(spool_dir: Path, task_id: str) -> None:

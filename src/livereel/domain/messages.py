@@ -55,6 +55,16 @@ class Publish:
     started_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class AnnouncedPush:
+    """A push whose PUBLISH was told, and whose PUBLISH_DONE is still to be told by the node that it goes to."""
+
+    key: StreamKey
+    project_id: str
+    node: str
+    publish: Publish
+
+
 class CallbackEvent(StrEnum):
     """Events of recording callbacks (spec huawei-live-recording.md section 3.3), and one of our own."""
 

@@ -9,8 +9,8 @@ import pytest
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.domain.errors import ResourceNotFound
-from livereel.domain.messages import Delivery, MessageState, NotificationConfig
-from tests.integration.catalogue.nouns import NOW, PROJECT, make_message
+from livereel.domain.messages import AnnouncedPush, Delivery, MessageState, NotificationConfig, Publish
+from tests.integration.catalogue.nouns import KEY, NOW, PROJECT, make_message
 
 
 async def test_notification_settings_are_put_and_deleted(catalogue: Catalogue) -> None:
@@ -23,6 +23,24 @@ async def test_notification_settings_are_put_and_deleted(catalogue: Catalogue) -
         assert await uow.notifications.get(config.domain) == changed
         assert await uow.notifications.delete(config.domain)
         assert not await uow.notifications.delete(config.domain)
+
+
+async def test_announced_pushes_are_listed_by_node(catalogue: Catalogue) -> None:
+    publish = Publish("p1", "198.51.100.7", "203.0.113.9", "odd=\x00\ud83d%20", NOW + 0.25)
+    push = AnnouncedPush(KEY, PROJECT, "node-1", publish)
+    others = [
+        replace(push, key=replace(KEY, stream=name), node=node) for name, node in (("b", "node-1"), ("c", "node-2"))
+    ]
+    async with catalogue.write() as uow:
+        for other in reversed(others):
+            assert await uow.announced_pushes.put(other)
+        assert await uow.announced_pushes.put(replace(push, publish=replace(publish, id="p0")))
+        assert not await uow.announced_pushes.put(push)
+        assert await uow.announced_pushes.get(KEY) == push
+        assert await uow.announced_pushes.list(node="node-1") == [others[0], push]
+        assert await uow.announced_pushes.delete(KEY)
+        assert not await uow.announced_pushes.delete(KEY)
+        assert await uow.announced_pushes.get(KEY) is None
 
 
 async def test_messages_come_back_as_they_were(catalogue: Catalogue) -> None:

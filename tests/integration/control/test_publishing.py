@@ -1,8 +1,11 @@
 """Who may push what, and what the application is told."""
 
+from dataclasses import replace
+
 import pytest
 
 from livereel.control.domains import NewDomain
+from livereel.control.recovery import recover
 from livereel.domain.errors import DomainNotOff, PublishRefused
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import NotificationConfig
@@ -71,6 +74,51 @@ async def test_notifications_go_out_signed_later_and_in_order(node: Node) -> Non
     assert messages[0].body["user_args"] == "user=7&x=%20"
     assert messages[0].body["publish_timestamp"] == messages[1].body["publish_timestamp"]
     assert len(node.woken) == 2
+
+
+async def restart(node: Node) -> None:
+    """What the next start does before anybody may push."""
+    await recover(
+        catalogue=node.catalogue,
+        recorder=node.recorder,  # type: ignore[arg-type]
+        finishing=node.finishing,
+        owner=node.owner,
+        announcer=node.announcer,
+        clock=node.clock,
+        node="node-1",
+        spool_dir=node.root / "spool",
+    )
+
+
+async def test_pushes_of_a_server_that_died_are_over_at_its_next_start(node: Node) -> None:
+    await node.notifications.put(PROJECT, NotificationConfig(KEY.domain, "http://app.example.com/n", "k" * 32))
+    over = replace(KEY, stream="cam02")
+    await node.publishing.ended(await node.push(over), "gone")
+    await node.push(query="\ud83d\x00=%20")
+    for _ in range(2):
+        await restart(node)
+    async with node.catalogue.read() as uow:
+        told = (await uow.outbox.list()).items
+    assert sorted((message.body["stream"], message.body["event"]) for message in told) == [
+        (stream, event) for stream in (KEY.stream, over.stream) for event in ("PUBLISH", "PUBLISH_DONE")
+    ]
+    done, began = (message.body for message in told[:2])
+    assert done | {"event": "PUBLISH"} == began
+
+
+async def test_nothing_is_told_of_earlier_pushes_without_a_configuration(node: Node) -> None:
+    await node.notifications.put(PROJECT, NotificationConfig(KEY.domain, "http://app.example.com/n"))
+    stream = await node.push()
+    await node.push(replace(KEY, stream="cam02"))
+    await node.notifications.delete(PROJECT, KEY.domain)
+    await node.publishing.ended(stream, "gone")
+    async with node.catalogue.read() as uow:
+        assert [push.key.stream for push in await uow.announced_pushes.list(node="node-1")] == ["cam02"]
+        assert await uow.announced_pushes.list(node="node-2") == []
+    await restart(node)
+    async with node.catalogue.read() as uow:
+        assert await uow.announced_pushes.list(node="node-1") == []
+        assert [message.body["event"] for message in (await uow.outbox.list()).items] == ["PUBLISH", "PUBLISH"]
 
 
 async def test_no_configuration_no_message(node: Node) -> None:

@@ -8,14 +8,17 @@ from sqlalchemy import ColumnElement, Select, func, insert, literal_column, sele
 
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page
-from livereel.catalogue.repositories.base import Repository, equal
+from livereel.catalogue.repositories.base import Repository, equal, of_stream
+from livereel.domain.keys import StreamKey
 from livereel.domain.messages import (
+    AnnouncedPush,
     CallbackConfig,
     CallbackEvent,
     Delivery,
     MessageState,
     NotificationConfig,
     OutboxMessage,
+    Publish,
     SignType,
 )
 
@@ -41,6 +44,25 @@ class SqlNotifications(Repository):
 
     async def delete(self, domain: str) -> bool:
         return await self._remove(tables.notifications, domain=domain)
+
+
+class SqlAnnouncedPushes(Repository):
+    """`port.AnnouncedPushes`."""
+
+    async def put(self, push: AnnouncedPush) -> bool:
+        values = {"project_id": push.project_id, "node": push.node, "publish": asdict(push.publish)}
+        return await self._put(tables.announced_pushes, of_stream(push.key) | values)
+
+    async def get(self, key: StreamKey) -> AnnouncedPush | None:
+        row = await self._row(tables.announced_pushes, **of_stream(key))
+        return _announced(row) if row else None
+
+    async def delete(self, key: StreamKey) -> bool:
+        return await self._remove(tables.announced_pushes, **of_stream(key))
+
+    async def list(self, *, node: str) -> list[AnnouncedPush]:
+        rows = await self._rows(tables.announced_pushes, "domain", "app", "stream", node=node)
+        return [_announced(row) for row in rows]
 
 
 class SqlCallbacks(Repository):
@@ -181,6 +203,11 @@ class SqlOutbox(Repository):
         again = replace(_message(row), state=MessageState.PENDING, attempts=0, created_at=now, due_at=now)
         await self.update(again)
         return again
+
+
+def _announced(row: Mapping[Any, Any]) -> AnnouncedPush:
+    key = StreamKey(row["domain"], row["app"], row["stream"])
+    return AnnouncedPush(key, row["project_id"], row["node"], Publish(**row["publish"]))
 
 
 def _message(row: Mapping[Any, Any]) -> OutboxMessage:
