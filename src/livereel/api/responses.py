@@ -51,6 +51,12 @@ def _describe(problem: Any) -> str:
         return "a JSON object is wanted as the request body"
     name = ".".join(str(part) for part in path)
     message = problem["msg"].removeprefix("Value error, ")
+    if isinstance(problem["input"], str) and problem["type"] in {"too_short", "too_long"}:
+        # Of text that was looked at before its length, the validator says that it has "items after validation".
+        bounds = problem["ctx"]
+        limit = f"at least {bounds['min_length']}" if "min_length" in bounds else f"at most {bounds['max_length']}"
+        length = len(problem["input"])
+        message = f"must have {limit} characters, not {length}" if length else "must not be empty"
     return f"{name} ({where}): {message}"
 
 

@@ -314,8 +314,14 @@ def _command() -> str:
     """How the user may call us: the bare name if the shell finds it, else the shorter path."""
     if shutil.which("livereel"):
         return "livereel"
-    path = Path(sys.argv[0]).absolute()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    program = Path(sys.argv[0]).absolute()
+    if program.name == "__main__.py":
+        return f"{_shorter(Path(sys.executable))} -m livereel"
+    return str(_shorter(program))
+
+
+def _shorter(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _livereel(*arguments: str) -> list[str]:

@@ -1,11 +1,12 @@
 """`livereel messages`: the outbox of notifications and callbacks, its delivery log, and sending one again."""
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from livereel.cli.shell import AsJson, Desk, at_desk, print_json, say, show, when
+from livereel.cli.shell import AsJson, Desk, at_desk, cell, print_json, say, show, when
 from livereel.domain.errors import LivereelError
 from livereel.domain.messages import MessageState
 
@@ -46,13 +47,17 @@ def show_(context: typer.Context, message_id: MessageId, as_json: AsJson = False
         message = await _find(desk, message_id)
         deliveries = await desk.read(lambda work: work.outbox.deliveries(message_id))
         rows = [asdict(delivery) | {"at": when(delivery.attempted_at)} for delivery in deliveries]
+        about = _row(message)
         if as_json:
-            print_json(_row(message) | {"deliveries": rows})
+            print_json(about | {"deliveries": rows})
             return
-        for name, value in _row(message).items():
-            say(f"{name.replace('_', ' '):<10} {value}")
+        about["body"] = json.dumps(message.body)
+        for name, value in about.items():
+            if name not in {"created_at", "due_at"}:  # `created` and `due` are for people
+                say(f"{name.replace('_', ' '):<10} {cell(value)}")
         say("")
-        show(["at", "duration", "status", "error"], rows, as_json=False, empty="no attempt yet")
+        rows = [row | {"took": f"{row['duration']:.3f} s"} for row in rows]
+        show(["at", "took", "status", "error"], rows, as_json=False, empty="no attempt yet")
 
     at_desk(context, work)
 

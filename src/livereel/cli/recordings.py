@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from livereel.cli.shell import AsJson, Desk, at_desk, bytes_text, print_json, say, show, when
+from livereel.cli.shell import AsJson, Desk, at_desk, bytes_text, cell, print_json, say, show, when
 from livereel.domain.errors import LivereelError
 from livereel.domain.states import FileState
 from livereel.domain.verification import reasons
@@ -60,7 +60,10 @@ def show_(
             if value is not None:
                 say(f"{name.replace('_', ' '):<10} {value}")
         say("")
-        show(["format", "state", "started", "length", "codecs", "size", "gaps", "check", "path"], rows, as_json=False)
+        show(["format", "state", "started", "length", "codecs", "size", "gaps", "check"], rows, as_json=False)
+        say("")
+        for row in rows:
+            say(f"{row['format']}  {cell(row['path'])}")
 
     at_desk(context, work)
 

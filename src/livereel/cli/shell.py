@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
+_COPIED = frozenset({"id", "task", "access"})  # columns that people copy into the next command: never in pieces
+_ENDLESS = 100_000  # columns of output that goes into a file or another program
+
 #: Shared by all listing commands.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -137,11 +140,12 @@ def show(columns: Sequence[str], rows: Sequence[dict[str, Any]], *, as_json: boo
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        whole = max(len(cell(row.get(column))) for row in rows) if column in _COPIED else None
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=whole is not None, min_width=whole)
     for row in rows:
         # Text, not markup: names are other people's.
         table.add_row(*(Text(cell(row.get(column))) for column in columns))
-    Console(soft_wrap=False).print(table)
+    Console(soft_wrap=False, width=None if sys.stdout.isatty() else _ENDLESS).print(table)
 
 
 def print_json(value: Any) -> None:

@@ -212,6 +212,14 @@ async def test_bad_commands(api: Api, target: str, body: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stream", "said"), [("", "must not be empty"), ("x" * 513, "must have at most 512 characters, not 513")]
+)
+async def test_lengths_are_told_in_characters(api: Api, stream: str, said: str) -> None:
+    reply = await api.call("POST", "record/control?action=START", STREAM | {"stream": stream})
+    assert reply.json()["error_detail"] == f"stream (body): {said}"
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "limit=0",

@@ -35,7 +35,7 @@ Run = Callable[..., str]
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data directory as the first start of a server leaves it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "40")  # of a terminal; what goes elsewhere is not folded
     directory = tmp_path / "livereel-data"
 
     async def first_start(catalogue: Catalogue) -> None:
@@ -215,8 +215,11 @@ def test_a_dead_message_gets_another_try(data: Path) -> None:
     message_id = str(in_catalogue(data, give_up))
     [dead] = rows("messages", "list", "--state", "dead")
     assert (dead["attempts"], dead["last_error"]) == (3, "answered 500")
-    assert "answered 500" in livereel("messages", "show", message_id)
-    assert json.loads(livereel("messages", "show", message_id, "--json"))["deliveries"][0]["status"] == 500
+    shown = json.loads(livereel("messages", "show", message_id, "--json"))
+    assert shown["deliveries"][0]["status"] == 500
+    text = livereel("messages", "show", message_id)
+    assert "answered 500" in text
+    assert f"body       {json.dumps(shown['body'])}\n" in text
     livereel("messages", "replay", message_id)
     assert rows("messages", "list", "--state", "dead") == []
     assert "tried again by itself" in livereel("messages", "replay", message_id, code=1)

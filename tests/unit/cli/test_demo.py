@@ -1,6 +1,7 @@
 """The parts of the demo that could do harm: its directory, its environment, its ports."""
 
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_a_directory_of_somebody_else_is_left_alone() -> None:
     with pytest.raises(demo.DemoFailed, match="is not of a demo"):
         demo._prepare()
     assert precious.read_text() == "# mine\n"
+
+
+def test_what_to_try_next_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sys.argv", [str(Path.cwd() / ".venv/bin/livereel"), "demo"])
+    assert demo._command() == ".venv/bin/livereel"
+    monkeypatch.setattr("sys.argv", ["/anywhere/livereel/__main__.py", "demo"])
+    assert demo._command() == f"{sys.executable} -m livereel"
 
 
 def test_an_empty_directory_is_taken() -> None:
