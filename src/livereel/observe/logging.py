@@ -23,6 +23,7 @@ _QUIET = ("uvicorn.access", "uvicorn.error", "alembic", "sqlalchemy", "aiohttp")
 
 
 _FORM_ARGUMENTS = 2
+_TRACEBACK_MEMBERS = frozenset({"exception", "stack"})  # lines of our own
 _chosen: tuple[LogLevel, LogFormat] = ("info", "console")
 
 #: Without local variables: they may hold a secret key.
@@ -76,7 +77,18 @@ def configure_worker(arguments: Sequence[str]) -> None:
 def _rendering(form: LogFormat, *, colours: bool) -> list[structlog.typing.Processor]:
     if form == "json":
         return [_TRACEBACKS, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
+    return [
+        _escape_controls,
+        structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback),
+    ]
+
+
+def _escape_controls(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Strangers choose some of what is logged, such as paths: it must not steer the terminal of who reads the log."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in _TRACEBACK_MEMBERS and not value.isprintable():
+            event[name] = value.encode("unicode_escape").decode("ascii")
+    return event
 
 
 def _hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

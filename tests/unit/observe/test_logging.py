@@ -46,6 +46,15 @@ def test_a_worker_logs_as_its_server_does(capsys: pytest.CaptureFixture[str]) ->
     assert (event["event"], event["level"], event["task"]) == ("file_failed", "warning", "t1")
 
 
+def test_what_strangers_send_does_not_steer_the_terminal() -> None:
+    out = io.StringIO()
+    logging.configure("info", "console", out)
+    structlog.get_logger().info("api_request", path="/\x1b[2J\r\n2026 forged", note="für alle")
+    assert out.getvalue().count("\n") == 1
+    assert "\x1b" not in out.getvalue() and "\\x1b[2J" in out.getvalue()
+    assert "für alle" in out.getvalue()
+
+
 def test_libraries_take_the_same_form() -> None:
     out = io.StringIO()
     logging.configure("info", "json", out)
