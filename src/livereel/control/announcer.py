@@ -63,9 +63,12 @@ class Announcer:
         self._wake_dispatcher = wake_dispatcher
 
     @contextlib.asynccontextmanager
-    async def change(self, *, patient: bool = False) -> AsyncIterator[Change]:
-        """A unit of work that writes; leaving it commits, an exception rolls back rows and messages alike."""
-        async with self._catalogue.write(patient=patient) as uow:
+    async def change(self, *, durable: bool = True, patient: bool = False) -> AsyncIterator[Change]:
+        """A unit of work that writes; leaving it commits, an exception rolls back rows and messages alike.
+
+        `durable` and `patient` are the catalogue's.
+        """
+        async with self._catalogue.write(durable=durable, patient=patient) as uow:
             change = Change(uow, self._clock.now())
             yield change
         if change.told:

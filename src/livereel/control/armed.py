@@ -1,7 +1,8 @@
 """Tasks that wait for their stream: START accepted before the push (our extension `armed`).
 
 An armed task is a row like any other, so it survives restarts and holds its stream against a second START. When a push
-ends, the recording of that push is finished and a new armed task takes its place, until STOP or the limit.
+ends, the recording of that push is finished and a new armed task takes its place, until STOP or the limit. The limit
+is watched here, whether the task waits or records.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from livereel.catalogue.port import Catalogue, UnitOfWork
-from livereel.domain.clock import Clock
+from livereel.domain.clock import Clock, Timer, Timers
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import EndReason, Task
 from livereel.domain.states import TaskEvent, TaskState, next_task_state
@@ -24,13 +25,27 @@ GOES_ON_AFTER = frozenset(
 
 
 class Armed:
-    """The armed tasks of this node. The caller holds the lock of the stream concerned."""
+    """The armed tasks of this node. The caller holds the lock of the stream concerned.
 
-    def __init__(self, catalogue: Catalogue, clock: Clock, new_id: Callable[[], str]) -> None:
+    `limit_passed` is called when the limit of an armed START has passed.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        clock: Clock,
+        timers: Timers,
+        new_id: Callable[[], str],
+        limit_passed: Callable[[StreamKey], None],
+    ) -> None:
         self._catalogue = catalogue
         self._clock = clock
+        self._timers = timers
         self._new_id = new_id
+        self._limit_passed = limit_passed
         self._waiting: dict[StreamKey, Task] = {}
+        self._limits: dict[StreamKey, Timer] = {}
+        self._frozen = False
 
     def __contains__(self, key: object) -> bool:
         return key in self._waiting
@@ -93,3 +108,21 @@ class Armed:
         )
         await uow.tasks.add(task)
         return task
+
+    def watch_limit(self, task: Task) -> None:
+        """The limit of this task, if it has one, is in force for its stream, and none of a task before."""
+        if (timer := self._limits.pop(task.key, None)) is not None:
+            timer.cancel()
+        if task.armed and task.deadline is not None and not self._frozen:
+            delay = max(0.0, task.deadline - self._clock.now())
+            self._limits[task.key] = self._timers.call_later(delay, self._passed, task.key)
+
+    def freeze(self) -> None:
+        """Let no limit pass any more: the next start watches them."""
+        self._frozen = True
+        for timer in self._limits.values():
+            timer.cancel()
+
+    def _passed(self, key: StreamKey) -> None:
+        del self._limits[key]
+        self._limit_passed(key)

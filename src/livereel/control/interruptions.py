@@ -1,4 +1,5 @@
-"""Tasks whose push broke and whose merge window is open: what is closed when, and until when their stream may return.
+"""Tasks whose push broke and whose merge window is open: what is closed when, until when their stream may
+return, and which push goes on with them.
 
 Each format has a window of its own. When one passes, the recorder completes that format's file; when the longest
 passes, the task is over.
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from livereel.domain.clock import Clock, Timer, Timers
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import Task
-from livereel.domain.templates import RecordFormat
+from livereel.domain.templates import RecordFormat, RecordType, Template
 from livereel.recorder.supervisor import RecorderSupervisor
 
 
@@ -26,6 +27,16 @@ class Interrupted:
     broke_at: float
     timers: list[Timer] = field(default_factory=list)
     passed: bool = False
+
+    def goes_on(self, template: Template | None) -> bool:
+        """Whether the task takes a new push of its stream, for which `template` decides."""
+        task = self.task
+        if task.plan_id is not None:  # what a CONTINUOUS template covers is recorded to its end, plan or not
+            return template is None or template.record_type is not RecordType.CONTINUOUS
+        if template is None or (template.id, template.record_type) != (task.template.id, task.record_type):
+            return False
+        # What START asked for holds to its end; what records by itself follows a template that was changed meanwhile.
+        return task.record_type is RecordType.COMMAND or _is_unchanged(task.template, template)
 
 
 class Interruptions:
@@ -46,6 +57,10 @@ class Interruptions:
     def get(self, key: StreamKey) -> Interrupted | None:
         """The task that waits for this stream."""
         return self._waiting.get(key)
+
+    def find(self, task_id: str) -> Interrupted | None:
+        """The task with this id, if it is one of them."""
+        return next((waiting for waiting in self._waiting.values() if waiting.task.id == task_id), None)
 
     def tasks(self) -> list[Task]:
         """All of them."""
@@ -100,3 +115,11 @@ def broke_at_wall(task: Task) -> float:
     """When the push of an INTERRUPTED task broke (Unix seconds)."""
     assert task.ended_at is not None
     return task.ended_at
+
+
+def _is_unchanged(before: Template, now: Template) -> bool:
+    """Whether a template still says what a recording was begun with; the tenant's service may have left formats out."""
+    kept = now.formats
+    if before.record_type is RecordType.ON_DEMAND:
+        kept = {name: config for name, config in now.formats.items() if name in before.formats}
+    return (kept, now.address) == (before.formats, before.address)

@@ -69,8 +69,9 @@ class Delivery(ABC):
         self.failed: SpoolError | None = None
         self.on_failure: Callable[[SpoolError], None] | None = None
         #: Set once the first key frame (audio-only streams: the first audio) is on disk; in the file, if the pool does
-        #: not sync.
+        #: not sync; `on_first_keyframe` is called then.
         self.first_keyframe_written = asyncio.Event()
+        self.on_first_keyframe: Callable[[], None] | None = None
 
     @property
     def congested(self) -> bool:
@@ -212,9 +213,9 @@ class Delivery(ABC):
 
     def _first_media_written(self) -> None:
         if self._pool.syncs:
-            self._sync_and(self.first_keyframe_written.set)
+            self._sync_and(self._first_keyframe)
         else:
-            self._tell(self.first_keyframe_written.set)
+            self._tell(self._first_keyframe)
 
     def _close_files(self, done: asyncio.Future[None]) -> int:
         try:
@@ -276,6 +277,11 @@ class Delivery(ABC):
         return 0
 
     # Below: on the loop again.
+
+    def _first_keyframe(self) -> None:
+        self.first_keyframe_written.set()
+        if self.on_first_keyframe is not None:
+            self.on_first_keyframe()
 
     def _fail(self, error: Exception) -> None:
         if self.failed is None:

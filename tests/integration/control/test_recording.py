@@ -197,14 +197,14 @@ async def test_nothing_of_a_push_is_lost_while_the_catalogue_takes_its_time(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await node.template(RecordType.CONTINUOUS)
-    added = node.owner._added
+    added = node.owner._beginning.add
 
-    async def slowly(*arguments: Any) -> Any:
+    async def slowly(*arguments: Any, **options: Any) -> Any:
         node.clock.advance(5)
         node.feed(stream, KEY_FRAME, FRAME, at=5000)
-        return await added(*arguments)
+        return await added(*arguments, **options)
 
-    monkeypatch.setattr(node.owner, "_added", slowly)
+    monkeypatch.setattr(node.owner._beginning, "add", slowly)
     async with node.owner._locks.hold(KEY):  # so that the first frames are there when it is looked what records them
         stream = await node.push()
         stream.feed(HEADERS, node.clock.now())

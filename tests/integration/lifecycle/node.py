@@ -161,14 +161,14 @@ class Node:
 
     def awaits_key_frame(self, key: StreamKey) -> bool:
         """Whether something begins or goes on as soon as a key frame is on disk."""
-        return key in self.owner._awaited
+        return self.owner._key_frames.waiting_for(key) is not None
 
     async def settle(self, fed: Callable[[StreamKey], bool]) -> None:
         """Let everything go on until it waits for the outside; `fed` says whose awaited key frames have been sent."""
         self.spools.flush()
         async with asyncio.timeout(SETTLE_TIMEOUT):
             while not self.catalogue.dead:
-                waiting = set(self.owner._awaited)
+                waiting = {task.key for task in self.owner._key_frames.waiting()}
                 queueing = sum(users - 1 for _, users in self.owner._locks._locks.values())
                 if len(self.owner._background) <= len(waiting) + queueing and not any(map(fed, waiting)):
                     break
