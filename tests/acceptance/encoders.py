@@ -69,15 +69,15 @@ def push_command(footage: Path, url: str, *options: str, speed: float = 1.0) -> 
     return [FFMPEG, "-hide_banner", "-nostats", *source, *options, url]
 
 
-def gstreamer_command(url: str, seconds: float) -> list[str]:
-    """Picture and tone of GStreamer's own sources through rtmp2sink. No B-frames: flvmux 1.22 moves their times.
+def gstreamer_command(url: str, seconds: float, sink: str = "rtmp2sink") -> list[str]:
+    """Picture and tone of GStreamer's own sources, pushed by `sink`. No B-frames: flvmux 1.22 moves their times.
 
     They are paced behind the muxer: where a busy machine makes live sources late, it moves times as well.
     """
     audio_buffers = round(seconds * 44100 / 1024)
     return [
         *("gst-launch-1.0", "-e"),
-        *("flvmux", "name=mux", "streamable=true", "!", "identity", "sync=true", "!", "rtmp2sink", f"location={url}"),
+        *("flvmux", "name=mux", "streamable=true", "!", "identity", "sync=true", "!", sink, f"location={url}"),
         *("videotestsrc", "pattern=ball", f"num-buffers={round(seconds * FRAME_RATE)}", "!"),
         *(f"video/x-raw,width=640,height=360,framerate={FRAME_RATE}/1", "!"),
         *("x264enc", "speed-preset=veryfast", "tune=zerolatency", f"key-int-max={FRAME_RATE}", "bitrate=1000", "!"),

@@ -1,7 +1,9 @@
-"""Encoders beside ffmpeg: GStreamer and a relaying nginx-rtmp."""
+"""Encoders beside ffmpeg: GStreamer, also through librtmp, and a relaying nginx-rtmp."""
 
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.encoders import Encoder, NginxRelay, gstreamer_command
@@ -11,11 +13,12 @@ from tests.acceptance.tools import needs
 from tests.ports import free_port
 
 
-def test_gstreamer_rtmp2sink(server: LiveServer, stream: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sink", ["rtmp2sink", "rtmpsink"], ids=["rtmp2sink", "librtmp"])  # rtmpsink is librtmp
+def test_gstreamer(server: LiveServer, stream: str, tmp_path: Path, sink: str) -> None:
     needs("gstreamer")
     sdk = server.sdk()
     sdk.create_template(stream, record_type="CONTINUOUS_RECORD")
-    encoder = Encoder(gstreamer_command(server.push_url(stream), 5), tmp_path / "gst.log")
+    encoder = Encoder(gstreamer_command(server.push_url(stream), 5, sink), tmp_path / "gst.log")
     assert encoder.wait(60) == 0, encoder.output
 
     files = [MediaFile(server.bucket / item.obs_addr.object) for item in sdk.wait_contents(stream)]

@@ -39,7 +39,11 @@ def _on_path(name: str) -> Callable[[], bool]:
 
 
 def _gstreamer() -> bool:
-    return shutil.which("gst-launch-1.0") is not None and aac_encoder() is not None and gst_has("rtmp2sink", "x264enc")
+    return (
+        shutil.which("gst-launch-1.0") is not None
+        and aac_encoder() is not None
+        and gst_has("rtmp2sink", "rtmpsink", "x264enc")
+    )
 
 
 TOOLS = {
@@ -51,7 +55,7 @@ TOOLS = {
     ),
     "gstreamer": Tool(
         _gstreamer,
-        "GStreamer with x264enc, an AAC encoder and rtmp2sink (Debian: apt-get install gstreamer1.0-tools "
+        "GStreamer with x264enc, an AAC encoder, rtmp2sink and rtmpsink (Debian: apt-get install gstreamer1.0-tools "
         "gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly)",
     ),
 }
