@@ -246,6 +246,12 @@ OPEN_POINTS = (
         "[Decision 5](../decisions/0005-names-in-the-store.md)",
     ),
     Decision(
+        "Characters of stream names",
+        "Free, but for Chinese characters; 1 to 512 of them.",
+        "Letters, digits, `_` and `-`, behind the first of them also `. ~ @ + = ,`: names stand in paths, URLs and "
+        "object keys as they are. Others are refused at the push and by the API (400 `LIVE.100011001`).",
+    ),
+    Decision(
         "Codes of record/control: stream not pushed, no COMMAND template, STOP without and START with a recording",
         "400 `LIVE.100011001`, 404 `LIVE.100011001`, 400 `LIVE.100011022` exist.",
         "404 `LIVE.100011001`, 400 `LIVE.100011001`, 404 `LIVE.100011001`, 400 `LIVE.100011022`. "
