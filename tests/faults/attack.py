@@ -139,6 +139,12 @@ def publisher(server: Instance, stream: str, *, window: int = 0) -> Peer:
     return peer
 
 
+def refused_for_number(server: Instance, event: str, most: int) -> int:
+    """How many connections the server says it has closed because there were `most` already."""
+    reason = f"{most} connections are open already"
+    return sum(said.get("event") == event and said["reason"] == reason for said in server.events())
+
+
 def message(kind: int, payload: bytes, *, chunk_stream: int = 4, time: int = 0, chunk_size: int = 4096) -> bytes:
     """A message on the published stream."""
     return ChunkWriter(chunk_size).write(chunk_stream, (kind, time, 1, payload))

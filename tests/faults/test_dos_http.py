@@ -13,7 +13,7 @@ from livereel.api.auth.body import BODIES_MAX, BODY_MAX
 from tests.acceptance.api import send
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import wait_until
-from tests.faults.attack import MIB, Drip, bounded
+from tests.faults.attack import MIB, Drip, bounded, refused_for_number
 from tests.faults.bystander import Bystander
 from tests.faults.encoders import Crew
 from tests.faults.instance import PATIENCE, Instance
@@ -99,7 +99,9 @@ def test_a_request_in_time_is_answered_on_a_connection_that_was_idle(attacked: I
 def test_more_connections_than_there_may_be(attacked: Instance) -> None:
     with bounded(attacked, growth=32), contextlib.ExitStack() as stack:
         socks = [stack.enter_context(connect(attacked)) for _ in range(CONNECTIONS_MAX + 40)]
+        # Who says nothing is closed without a word, too, but later.
         assert all(answer(sock) == b"" for sock in socks[CONNECTIONS_MAX:])
+        assert refused_for_number(attacked, "api_connection_refused", CONNECTIONS_MAX) >= 40
     wait_until(lambda: answers(attacked), PATIENCE, "the API to be free again")
 
 

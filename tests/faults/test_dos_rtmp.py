@@ -12,7 +12,7 @@ from livereel.rtmp.chunks import MESSAGE_MAX, ChunkWriter
 from livereel.testing.rtmp_client import PublisherBytes
 from tests.acceptance.api import DOMAIN
 from tests.acceptance.receiver import Receiver
-from tests.faults.attack import Drip, Peer, all_closed, bounded, chunk_size, message, publisher
+from tests.faults.attack import Drip, Peer, all_closed, bounded, chunk_size, message, publisher, refused_for_number
 from tests.faults.bystander import Bystander
 from tests.faults.encoders import Crew
 from tests.faults.instance import Instance
@@ -157,9 +157,10 @@ def test_metadata_in_an_accepted_publish(attacked: Instance) -> None:
 def test_more_connections_than_there_may_be(attacked: Instance) -> None:
     with bounded(attacked) as account:
         peers = [Peer(attacked.rtmp_port, shake=False) for _ in range(CONNECTIONS_MAX + 100)]
-        # One place is the bystander's. Who is too many is closed without a word, long before any timeout.
+        # One place is the bystander's. Who is too many is closed without a word; so is who says nothing, but later.
         extra = [peer for peer in peers[CONNECTIONS_MAX:] if peer.wait_closed() == b""]
         assert len(extra) == 100
+        assert refused_for_number(attacked, "connection_refused", CONNECTIONS_MAX) >= 100
         for peer in peers:
             account(peer.sent)
             peer.socket.close()

@@ -123,6 +123,7 @@ async def test_too_many_connections_are_closed_at_once(tmp_path: Path) -> None:
         idle = [await asyncio.open_connection("127.0.0.1", rec.server.port) for _ in range(2)]
         extra, extra_writer = await asyncio.open_connection("127.0.0.1", rec.server.port)
         assert await until_closed(extra) == b""
+        assert len(rec.server._connections) == 3  # it was not its silence, which the others have kept for longer
         for _, writer in [*idle, (extra, extra_writer)]:
             writer.close()
         async with asyncio.timeout(30):
