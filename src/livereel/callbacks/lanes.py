@@ -40,14 +40,18 @@ class Lane:
     #: Of messages that were held back, and when.
     sources: dict[Source, float] = field(default_factory=dict)
 
+    def rests(self, now: float) -> bool:
+        """Whether the host is left alone; if it were for longer than any rest lasts, the clock was set back."""
+        return now < self.rests_until <= now + LONGEST_REST
+
     def has_place(self, now: float) -> bool:
         """Whether one more message may be sent at `now`."""
         places = 1 if self.failures else min(self.width, SLOW_WIDTH) if self.slow else self.width
-        return now >= self.rests_until and self.active < places
+        return not self.rests(now) and self.active < places
 
     def takes(self, now: float, *, crowded: bool) -> bool:
         """Whether one more message is taken in hand; few of them if there are many of other hosts (`crowded`)."""
-        if now < self.rests_until:
+        if self.rests(now):
             return False
         if self.failures:
             return not (self.waiting or self.active)
@@ -69,7 +73,7 @@ class Lane:
 
     def silent(self, now: float) -> None:
         """The host could not be reached or did not answer in time."""
-        if now < self.rests_until:
+        if self.rests(now):
             return  # an attempt that was under way when the rest began says nothing new
         rest = min(FIRST_REST * 2 ** min(self.failures, 10), LONGEST_REST)
         self.failures += 1
@@ -123,7 +127,7 @@ class Lanes:
 
     def next_rest_end(self, now: float) -> float | None:
         """When the first of the hosts that rest and hold messages back may be tried again."""
-        ends = [lane.rests_until for lane in self._lanes.values() if lane.held_back and lane.rests_until > now]
+        ends = [lane.rests_until for lane in self._lanes.values() if lane.held_back and lane.rests(now)]
         return min(ends, default=None)
 
     def forget(self, now: float) -> None:

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from livereel.domain.messages import MessageState, OutboxMessage
+from livereel.domain.messages import LONGEST_PAUSE, MessageState, OutboxMessage
 
 FIRST_RETRY = 1.0  # seconds: a receiver that is being restarted is back soon
-LONGEST_PAUSE = 900.0  # seconds: after an outage of any length everything arrives within a quarter of an hour
 JITTER = 0.5  # up to this part of a pause is left out, so that messages that failed together do not return together
 ERROR_MAX_LENGTH = 500  # characters kept of what went wrong
 

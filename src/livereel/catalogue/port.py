@@ -462,6 +462,7 @@ class Outbox(Protocol):
         """The first pending message of each channel that is due, oldest first.
 
         Only those with an id above `after`, without those in `ids` and those whose kind and domain are in `sources`.
+        Due is also what would have to wait for longer than messages ever do: the clock was set back since.
         """
         ...
 

@@ -8,6 +8,9 @@ from livereel.domain.errors import InvalidParameter
 from livereel.domain.keys import WILDCARD, StreamKey, check_app, check_domain
 from livereel.domain.urls import check_url
 
+#: Seconds between two attempts to send a message: after an outage of any length everything arrives within a quarter of
+#: an hour.
+LONGEST_PAUSE = 900.0
 AUTH_SIGN_KEY_MIN, AUTH_SIGN_KEY_MAX = 32, 128  # characters, spec huawei-live-streams-domains.md section 1.1
 
 

@@ -11,8 +11,7 @@ import structlog
 from aiohttp import web
 
 from livereel.callbacks.dispatcher import RETENTION
-from livereel.callbacks.schedule import LONGEST_PAUSE
-from livereel.domain.messages import Delivery, MessageState, PublishEvent
+from livereel.domain.messages import LONGEST_PAUSE, Delivery, MessageState, PublishEvent
 from livereel.observe import metrics
 from tests.integration.callbacks.conftest import LOOPBACK, Outbox, Receiver, Reply
 

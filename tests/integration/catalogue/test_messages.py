@@ -9,7 +9,7 @@ import pytest
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
 from livereel.domain.errors import ResourceNotFound
-from livereel.domain.messages import AnnouncedPush, Delivery, MessageState, NotificationConfig, Publish
+from livereel.domain.messages import LONGEST_PAUSE, AnnouncedPush, Delivery, MessageState, NotificationConfig, Publish
 from tests.integration.catalogue.nouns import KEY, NOW, PROJECT, make_message
 
 
@@ -41,6 +41,13 @@ async def test_announced_pushes_are_listed_by_node(catalogue: Catalogue) -> None
         assert await uow.announced_pushes.delete(KEY)
         assert not await uow.announced_pushes.delete(KEY)
         assert await uow.announced_pushes.get(KEY) is None
+
+
+async def test_a_clock_that_is_set_back_holds_nothing_up(catalogue: Catalogue) -> None:
+    async with catalogue.write() as uow:
+        for wait in (1.0, LONGEST_PAUSE, LONGEST_PAUSE + 1, 5 * 3600.0):
+            await uow.outbox.add(make_message(channel=f"{wait:g}", due_at=NOW + wait))
+        assert [found.channel for found in await uow.outbox.due(NOW, limit=10)] == ["901", "18000"]
 
 
 async def test_messages_come_back_as_they_were(catalogue: Catalogue) -> None:

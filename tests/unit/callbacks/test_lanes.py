@@ -56,6 +56,18 @@ def test_rests_grow_to_a_bound() -> None:
     assert rests[-1] == LONGEST_REST
 
 
+def test_a_rest_ends_when_the_clock_is_set_back() -> None:
+    lanes = Lanes(8)
+    lane = lanes.lane("a")
+    lane.silent(5 * 3600.0)
+    assert lane.has_place(0.0)
+    assert lane.takes(0.0, crowded=False)
+    lane.silent(0.0)
+    assert not lane.has_place(1.0)
+    lane.held_back = True
+    assert lanes.next_rest_end(1.0) == 2.0
+
+
 def test_attempts_that_fail_together_count_once() -> None:
     lane = Lanes(4).lane("a:80")
     for _ in range(4):

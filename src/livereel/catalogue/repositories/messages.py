@@ -11,6 +11,7 @@ from livereel.catalogue.port import Page
 from livereel.catalogue.repositories.base import Repository, equal, of_stream
 from livereel.domain.keys import StreamKey
 from livereel.domain.messages import (
+    LONGEST_PAUSE,
     AnnouncedPush,
     CallbackConfig,
     CallbackEvent,
@@ -122,7 +123,8 @@ class SqlOutbox(Repository):
         sources: Collection[tuple[str, str]] = (),
     ) -> list[OutboxMessage]:
         c = tables.outbox.c
-        statement = select(tables.outbox).where(c.id.in_(self._heads()), c.due_at <= now, c.id > after)
+        is_due = (c.due_at <= now) | (c.due_at > now + LONGEST_PAUSE)
+        statement = select(tables.outbox).where(c.id.in_(self._heads()), is_due, c.id > after)
         if ids:
             statement = statement.where(c.id.not_in(ids))
         if sources:
