@@ -12,7 +12,7 @@ import pytest
 
 from livereel.domain.media import TAG_VIDEO
 from livereel.recorder import supervisor as supervisor_module
-from livereel.recorder.events import FileStarted, PlaylistReady, TaskFinished
+from livereel.recorder.events import FileStarted, PlaylistReady, Progress, TaskFinished
 from livereel.recorder.probe import probe
 from livereel.spool.pool import SpoolPool
 from livereel.testing.media import assert_sound
@@ -43,6 +43,7 @@ async def test_files_of_a_killed_worker_can_be_played(
     async with recorder(tmp_path) as made:
         made.supervisor.record(spec(tmp_path))
         await made.until(lambda event: isinstance(event, PlaylistReady))
+        await made.until(lambda event: isinstance(event, Progress) and event.lag_bytes == 0)
         started = {event.format: event for event in made.events if isinstance(event, FileStarted)}
         await until_still(tmp_path / "work" / TASK)  # the end of the spool is reached; nothing is closed
         await made.kill()
@@ -84,8 +85,8 @@ async def test_records_from_a_spool_being_written(tmp_path: Path, source: Source
 
 
 @pytest.fixture
-def listener() -> Iterator[tuple[str, list[str]]]:
-    """An RTMP server that takes one push; gives its URL and the kinds of packets that arrive."""
+def listener() -> Iterator[tuple[str, list[str], threading.Thread]]:
+    """An RTMP server that takes one push; gives its URL, the kinds of packets that arrive, and what ends with it."""
     port = free_port()
     url = f"rtmp://127.0.0.1:{port}/live/cam01"
     seen: list[str] = []
@@ -103,12 +104,14 @@ def listener() -> Iterator[tuple[str, list[str]]]:
     while not listening(port):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    yield url, seen
+    yield url, seen, thread
     thread.join(60)
 
 
-async def test_demo_publisher_pushes_until_it_is_stopped(listener: tuple[str, list[str]]) -> None:
-    url, seen = listener
+async def test_demo_publisher_pushes_until_it_is_stopped(
+    listener: tuple[str, list[str], threading.Thread],
+) -> None:
+    url, seen, listening_on = listener
     began = time.monotonic()
     publisher = DemoPublisher(url).start()
     assert await asyncio.to_thread(publisher.wait_connected)
@@ -119,6 +122,7 @@ async def test_demo_publisher_pushes_until_it_is_stopped(listener: tuple[str, li
     assert publisher.sent_seconds <= time.monotonic() - began + 0.1  # in real time
     await asyncio.to_thread(publisher.stop)
     assert not publisher.running and publisher.error is None
+    await asyncio.to_thread(listening_on.join, 60)  # it takes what is on its way still
     assert seen.count("video") > 40 and seen.count("audio") > 60
 
 
