@@ -52,6 +52,12 @@ OTHER_VARIABLES = """\
 |---|---|
 | `LIVEREEL_CONFIG` | settings file to read instead of `livereel.toml` |
 | `LIVEREEL_DEMUXER` | `auto` (default), `python` or `compiled`: which build of the RTMP chunk reader is used |
+
+The compiled reader is there if the package was built with it, which takes a C compiler and what `make venv` installs:
+
+    LIVEREEL_COMPILE=1 .venv/bin/pip install --no-deps --no-build-isolation --editable .
+
+`livereel doctor` says which one is in use.
 """
 
 METRICS_INTRODUCTION = """\
