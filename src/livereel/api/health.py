@@ -11,11 +11,14 @@ def router(services: ApiServices) -> APIRouter:
     """The routes that machines poll."""
     routes = APIRouter(tags=["health"], redirect_slashes=False)
 
+    # Monitors ask with HEAD as well, and uvicorn leaves out the body.
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", operation_id="Health")
     async def health() -> Response:
         """200 while the process answers."""
         return JSONResponse({"status": "ok"})
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", operation_id="Readiness")
     async def readiness() -> Response:
         """200 if every part works, else 503; `checks` says what is wrong with which (null: nothing)."""

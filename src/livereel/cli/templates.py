@@ -43,7 +43,12 @@ def create(
     record_app: Annotated[str, typer.Option("--app", help="App, or * for every app.")] = "*",
     stream: Annotated[str, typer.Option(help="Stream, or * for every stream.")] = "*",
     record_type: Annotated[
-        RecordType, typer.Option("--type", help="Record on START and STOP, or whenever the stream is pushed.")
+        RecordType,
+        typer.Option(
+            "--type",
+            help="Recorded between START and STOP (COMMAND_RECORD), whenever it is pushed (CONTINUOUS_RECORD), "
+            "at planned times (PLAN_RECORD), or when your service says so (ON_DEMAND_RECORD).",
+        ),
     ] = RecordType.COMMAND,
     record_format: Annotated[
         list[RecordFormat] | None, typer.Option("--format", help="Format; may be repeated. Default: all three.")
@@ -53,7 +58,13 @@ def create(
         int,
         typer.Option(help=f"Longest file, seconds: 0 or {templates.RECORD_CYCLE_MIN}-{templates.RECORD_CYCLE_MAX}."),
     ] = 0,
-    merge: Annotated[int, typer.Option(help="Longest interruption that stays in a file, seconds.")] = 0,
+    merge: Annotated[
+        int,
+        typer.Option(
+            help="Longest interruption that stays in a file, seconds: "
+            f"0-{templates.MERGE_MAX}, or -1 for 30 days (HLS)."
+        ),
+    ] = 0,
     slice_duration: Annotated[
         int, typer.Option("--slice", help="Length of an HLS slice, seconds.")
     ] = templates.SLICE_DEFAULT,

@@ -481,11 +481,13 @@ async def test_the_65th_domain(api: Api) -> None:
 
 async def test_health_readiness_and_metrics(api: Api) -> None:
     assert (await api.client.get("/healthz")).json() == {"status": "ok"}
+    assert (await api.client.head("/healthz")).status_code == 200
     ready = await api.client.get("/readyz")
     assert (ready.status_code, ready.json()) == (200, {"status": "ok", "checks": {"catalogue": None}})
     api.problems["spool"] = "the disk is full"
     ready = await api.client.get("/readyz")
     assert ready.status_code == 503
+    assert (await api.client.head("/readyz")).status_code == 503
     assert ready.json()["checks"]["spool"] == "the disk is full"
     await api.call("GET", "record/rules")
     metrics = await api.client.get("/metrics")
