@@ -93,4 +93,7 @@ async def _notification(work: UnitOfWork, message: OutboxMessage) -> Target | No
     config = await work.notifications.get(message.domain)
     if config is None or not config.url:
         return None
+    domain = await work.domains.get(message.domain)
+    if domain is not None and domain.project_id != message.project_id:
+        return None  # the name has gone to another project, which must not hear of pushes to the former one
     return Target(config.url, config.key, lambda body, now: signed_notification(body, config.key, now))

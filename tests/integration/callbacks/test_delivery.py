@@ -11,8 +11,11 @@ import structlog
 from aiohttp import web
 
 from livereel.callbacks.dispatcher import RETENTION
+from livereel.control.domains import DomainService, NewDomain
 from livereel.domain.messages import LONGEST_PAUSE, Delivery, MessageState, PublishEvent
+from livereel.domain.tenancy import DomainType, Project
 from livereel.observe import metrics
+from livereel.observe.clock import SystemClock
 from tests.integration.callbacks.conftest import LOOPBACK, Outbox, Receiver, Reply
 
 KEY = "0123456789abcdef0123456789ABCDEF"
@@ -256,6 +259,19 @@ async def test_without_a_configuration_a_message_is_given_up(outbox: Outbox, rec
     assert message.id == message_id
     assert message.last_error == "the notification configuration was removed"
     assert receiver.bodies == []
+
+
+async def test_another_project_that_takes_the_domain_over_is_told_nothing(outbox: Outbox, receiver: Receiver) -> None:
+    await outbox.configure("a.example.com", receiver.url)
+    async with outbox.catalogue.write() as work:
+        await work.projects.add(Project("q" * 32, "there", 0.0))
+    domains = DomainService(outbox.catalogue, SystemClock())
+    await domains.create("q" * 32, NewDomain("a.example.com", DomainType.PUSH, "there"))
+    await outbox.add("a.example.com")
+    await outbox.dispatch()
+    [dead] = await outbox.until(MessageState.DEAD, 1)
+    assert "removed" in (dead.last_error or "")
+    assert not receiver.requests
 
 
 async def test_a_url_that_cannot_work_is_given_up_at_once(outbox: Outbox) -> None:
