@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic import model_validator as check_model
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from livereel.domain.errors import LivereelError
@@ -525,8 +526,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _explain(problem: ValidationError, source: Path | None) -> str:
     """One line for the first thing that is wrong: where it was read, its name, what it should be, what it is."""
-    first, *rest = problem.errors(include_url=False)
-    names = [str(part) for part in first["loc"]]
+    problems = problem.errors(include_url=False)
+    first, names = problems[0], _names(problems[0])
+    same = [each for each in problems if _names(each) == names]
+    others = len({".".join(_names(each)) for each in problems}) - 1
     variable = next(
         (
             name
@@ -538,10 +541,18 @@ def _explain(problem: ValidationError, source: Path | None) -> str:
     setting = ".".join(names)
     where = f"environment {variable} ({setting})" if variable else f"{source or 'settings'}: {setting}"
     unknown = first["type"] == "extra_forbidden"
-    message = "there is no such setting" if unknown else first["msg"].removeprefix("Value error, ")
+    said = dict.fromkeys(each["msg"].removeprefix("Value error, ") for each in same)
+    message = "there is no such setting" if unknown else "; or: ".join(said)
     given = "" if unknown or isinstance(first["input"], dict | BaseModel) else f" (not {first['input']!r})"
-    more = f"; and {len(rest)} more" if rest else ""
+    more = f"; and {others} more" if others else ""
     return f"{where}: {message}{given}{more}"
+
+
+def _names(problem: ErrorDetails) -> list[str]:
+    """The name of the setting, in parts. Of one that may be this or that, pydantic names each alternative as well."""
+    names = [str(part) for part in problem["loc"]]
+    alternative = names and ("[" in names[-1] or names[-1].startswith("constrained-"))
+    return names[:-1] if alternative else names
 
 
 def _credentials_in(path: Path, provider: Provider) -> dict[str, SecretStr]:

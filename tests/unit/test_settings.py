@@ -105,6 +105,16 @@ def test_a_named_file_is_read_instead(monkeypatch: pytest.MonkeyPatch, tmp_path:
             "livereel.toml: rtmp.default_domain: domain 'Push.Example.com' may hold only lower-case letters, digits, "
             "'-' and '.' (not 'Push.Example.com')",
         ),
+        (
+            '[callbacks]\nallow_private = ["10.0.0.0/33"]\n',
+            "livereel.toml: callbacks.allow_private.0: Input is not a valid IPv4 network; or: Input is not a valid "
+            "IPv6 network (not '10.0.0.0/33')",
+        ),
+        (
+            '[spool]\nfsync_interval = "of"\n',
+            "livereel.toml: spool.fsync_interval: Input should be a valid number, unable to parse string as a number; "
+            "or: Input should be 'off' (not 'of')",
+        ),
         ("rtmp\n", "livereel.toml: is not TOML: Expected '=' after a key in a key/value pair (at line 1, column 5)"),
     ],
 )
