@@ -133,7 +133,7 @@ class Owner:
             task = await self._start(command.project_id, command.key, command.template, command.options)
         else:
             with self._key_frames.stop_under_way(command.key):
-                task = await self._stop(command.key)
+                task = await self._stop(command.project_id, command.key)
         return Answer(task.id)
 
     def publish_began(self, stream: Stream, template: Template | None) -> None:
@@ -196,7 +196,7 @@ class Owner:
         """
         with self._key_frames.of_plan(plan.id):
             async with self._locks.hold(plan.key):
-                stream = self._live(plan.key)
+                stream = self._live(plan.key, plan.project_id)
                 # What came while the planner looked belongs to the recording.
                 began_at = max(plan.start_at, stream.publish.started_at)
                 options = StartOptions(pre_roll=max(0.0, self._clock.now() - began_at))
@@ -275,6 +275,7 @@ class Owner:
         if self._key_frames.waiting_for(key) is not None:
             raise TaskExists(f"a recording of {key} begins or goes on as soon as a key frame comes")
         async with self._locks.hold(key):
+            await self._end_of_others(key, project_id)
             task = self._beginning.new(project_id, key, template, options)
             if task.armed and self._registry.get(key) is None:
                 self._check_free(key)
@@ -282,7 +283,7 @@ class Owner:
                 self._armed.adopt(task)
                 log.info("task_armed", stream=str(key), task=task.id, deadline=task.deadline)
             else:
-                stream = self._live(key)
+                stream = self._live(key, project_id)
                 task = await self._begin(await self._beginning.add(task, asked=True), stream, self._key_frame_timeout)
             self._armed.watch_limit(task)
             return task
@@ -295,11 +296,21 @@ class Owner:
         if (task := busy.task if busy is not None else self._armed.get(key)) is not None:
             raise TaskExists(f"task {task.id} records {key} already (it is {task.state})")
 
-    def _live(self, key: StreamKey) -> Stream:
+    async def _end_of_others(self, key: StreamKey, project_id: str) -> None:
+        """End what waits for the stream since its domain was another project's: that one has no part in its pushes.
+
+        The caller holds the stream's lock.
+        """
+        if (armed := self._armed.get(key)) is not None and armed.project_id != project_id:
+            await self._armed.end(key, EndReason.DOMAIN)
+        if (interrupted := self._interrupted.get(key)) is not None and interrupted.task.project_id != project_id:
+            await self._ending.end_interrupted(interrupted, EndReason.DOMAIN)
+
+    def _live(self, key: StreamKey, project_id: str) -> Stream:
         """The stream, if a recording of it may begin; raises ShuttingDown, TaskExists, StreamNotLive."""
         self._check_free(key)
         stream = self._registry.get(key)
-        if stream is None:
+        if stream is None or stream.project_id != project_id:
             raise StreamNotLive(f"{key} is not being pushed; START after the PUBLISH notification")
         if not self._key_frames.is_pushed(key):
             raise StreamNotLive(f"{key} is just beginning or ending; START after the PUBLISH notification")
@@ -315,6 +326,7 @@ class Owner:
             async with self._locks.hold(key):
                 if waited and (key in self._running or self._registry.get(key) is not stream):
                     return
+                await self._end_of_others(key, stream.project_id)
                 if (interrupted := self._interrupted.get(key)) is not None:
                     reason = EndReason.PUBLISH_DONE
                     if interrupted.goes_on(template) and self._room.low:
@@ -355,15 +367,16 @@ class Owner:
         self._recorder.record(self._finishing.spec(task))
         return task
 
-    async def _stop(self, key: StreamKey) -> Task:
+    async def _stop(self, project_id: str, key: StreamKey) -> Task:
         if (awaiting := self._key_frames.waiting_for(key)) is not None:
-            _check_on_command(awaiting)
+            _check_on_command(awaiting, project_id)
             self._key_frames.end(key)  # else it would hold the stream until a key frame comes
         async with self._locks.hold(key):
+            await self._end_of_others(key, project_id)
             if (disarmed := await self._armed.end(key, EndReason.STOP)) is not None:
                 return disarmed
             if (recording := self._interrupted.get(key) or self._running.get(key)) is not None:
-                _check_on_command(recording.task)
+                _check_on_command(recording.task, project_id)
             if (ended := await self._ending.end_on(key, EndReason.STOP)) is not None:
                 return ended
             raise NothingRecording(f"no task is recording {key}")
@@ -421,8 +434,10 @@ class Owner:
         task.add_done_callback(self._background.discard)
 
 
-def _check_on_command(task: Task) -> None:
-    """Raises NothingRecording for a task that STOP does not end."""
+def _check_on_command(task: Task, project_id: str) -> None:
+    """Raises NothingRecording for a task that a STOP of the project does not end."""
+    if task.project_id != project_id:
+        raise NothingRecording(f"no task of this project is recording {task.key}")
     if task.record_type is not RecordType.COMMAND:
         raise NothingRecording(f"{task.key} is recorded by a {task.record_type} template, not by command")
 

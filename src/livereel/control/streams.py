@@ -44,7 +44,9 @@ class StreamService:
         found = [
             live
             for live in self._registry.live()
-            if live.key.domain == domain and app in (None, live.key.app) and stream in (None, live.key.stream)
+            if (live.project_id, live.key.domain) == (project_id, domain)
+            and app in (None, live.key.app)
+            and stream in (None, live.key.stream)
         ]
         now = self._clock.now()
         return Page(len(found), [live.info(now) for live in found[offset : offset + limit]])

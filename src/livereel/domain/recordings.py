@@ -32,6 +32,7 @@ class EndReason(StrEnum):
     SHUTDOWN = "shutdown"  #: orderly stop of the server
     PLAN_END = "plan_end"  #: the planned interval ended, or the plan was deleted
     ARMED_LIMIT = "armed_limit"  #: an armed START reached its limit before STOP
+    DOMAIN = "domain"  #: it waited for its stream, and the ingest domain became another project's
     SPOOL_FAILED = "spool_failed"  #: the spool could not be written any more
     DISK = "disk"  #: the disk was nearly full; ended while there was room to finish the files
 
