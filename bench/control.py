@@ -156,7 +156,8 @@ def main() -> int:
     except Missing as missing:
         print(f"this bench needs {missing}", file=sys.stderr)
         return 2
-    listing(options)
+    if options.files:
+        listing(options)
     return 0
 
 
