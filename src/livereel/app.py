@@ -66,7 +66,7 @@ from livereel.domain.errors import LivereelError
 from livereel.domain.tenancy import DomainType
 from livereel.domain.verification import VerifyLevel
 from livereel.iam.secrets import open_key_file
-from livereel.iam.service import Iam, NewAccessKey
+from livereel.iam.service import KEY_FILE_CHANGED, Iam, NewAccessKey
 from livereel.ingest.config import IngestConfig
 from livereel.ingest.listener import IngestServer
 from livereel.observe.clock import SystemClock
@@ -311,6 +311,8 @@ class Server:
         if self.first_key is not None:
             first = NewDomain(self._settings.rtmp.default_domain, DomainType.PUSH, self._settings.region)
             await domains.create(self.first_key.project_id, first)
+        for access in await iam.lost_keys():
+            log.error("access_key_lost", access=access, reason=KEY_FILE_CHANGED)
 
     def _ask_tenants(self, owner: Owner, catalogue: Catalogue, clock: Clock) -> None:
         settings = self._settings.callbacks

@@ -152,17 +152,27 @@ def check_catalogue(settings: "Settings") -> Iterator[Finding]:
         yield Finding(Verdict.OK, "catalogue", "SQLite in data_dir (made at the first start)")
         return
     from livereel.catalogue.engine import open_catalogue
+    from livereel.iam.secrets import Sealer, open_key_file
+    from livereel.iam.service import KEY_FILE_CHANGED, Iam
+    from livereel.observe.clock import SystemClock
 
-    async def count() -> tuple[int, int]:
+    sealer: Sealer | None = None
+    try:
+        sealer = open_key_file(settings.key_file()) if settings.key_file().exists() else None
+    except (LivereelError, OSError) as problem:
+        yield Finding(Verdict.FAIL, "key file", str(problem))
+
+    async def look() -> tuple[int, int, list[str]]:
         catalogue = await open_catalogue(settings.catalogue_url())
         try:
             async with catalogue.read() as work:
-                return len(await work.projects.find()), (await work.tasks.list(limit=1)).total
+                counts = len(await work.projects.find()), (await work.tasks.list(limit=1)).total
+            return *counts, await Iam(catalogue, SystemClock(), sealer).lost_keys() if sealer is not None else []
         finally:
             await catalogue.close()
 
     try:
-        projects, tasks = asyncio.run(count())
+        projects, tasks, lost = asyncio.run(look())
     except LivereelError as problem:
         yield Finding(Verdict.FAIL, "catalogue", problem.detail)
         return
@@ -171,6 +181,9 @@ def check_catalogue(settings: "Settings") -> Iterator[Finding]:
     if settings.data_dir.exists() and not settings.key_file().exists():
         text = f"{settings.key_file()} is missing: access keys in the catalogue cannot be opened; restore it"
         yield Finding(Verdict.FAIL, "key file", text)
+    elif lost:
+        text = f"{', '.join(lost)} cannot be used: {KEY_FILE_CHANGED} ({settings.key_file()})"
+        yield Finding(Verdict.FAIL, "keys", text)
 
 
 def check_buckets(settings: "Settings") -> Iterator[Finding]:

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from livereel.domain.errors import LivereelError
+
 KEY_BYTES = 32
 _NONCE_BYTES = 12  # what AES-GCM wants; random nonces are safe for far more keys than any installation makes
 
@@ -51,7 +53,7 @@ class Sealer:
 def open_key_file(path: Path) -> Sealer:
     """The sealer of the installation; makes the key file (mode 0600) if there is none.
 
-    Raises OSError, and ValueError if the file holds something else. Two processes that start together agree on one key.
+    Raises OSError, and LivereelError if the file holds something else. Two processes that start together agree on one.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +69,6 @@ def open_key_file(path: Path) -> Sealer:
         finally:
             draft.unlink()
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        return Sealer(bytes.fromhex(path.read_text(encoding="ascii").strip()))
     except ValueError:
-        raise ValueError(f"{path} is not a livereel key file") from None
-    return Sealer(key)
+        raise LivereelError(f"{path} is not a livereel key file; restore it from a backup") from None

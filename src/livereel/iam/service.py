@@ -23,7 +23,7 @@ from livereel.iam import signature
 from livereel.iam.lockout import Lockout
 from livereel.iam.passwords import PASSWORD_MAX, PASSWORD_MIN, hash_password, verify_password
 from livereel.iam.policies import ALL_LIVE_ACTIONS, EVERYTHING, check_actions, permits
-from livereel.iam.secrets import Sealer
+from livereel.iam.secrets import Sealer, UnsealError
 from livereel.iam.tokens import TOKEN_LIFETIME, new_token, token_digest
 
 log = structlog.get_logger()
@@ -43,6 +43,7 @@ _NAME = frozenset(string.ascii_letters + string.digits + "-_.@")
 _PASSWORD_CHECKS = 2
 
 AK_LOCKED = "AK access failed to reach the limit, forbidden"
+KEY_FILE_CHANGED = "its secret was sealed with another key file; restore that one, or make a new access key"
 TOKEN_UNKNOWN = "decrypt token fail"  # noqa: S105  the gateway's wording
 WRONG_PASSWORD = "The username or password is wrong."  # noqa: S105  a message
 
@@ -109,8 +110,12 @@ class Iam:
         now, who = self._clock.monotonic(), f"{key.access} {client}"
         if self._key_failures.locked(who, now):
             raise AuthenticationFailed(AK_LOCKED)
+        secret = self._secret(key)
+        if secret is None:
+            log.error("access_key_lost", access=key.access, reason=KEY_FILE_CHANGED)
+            raise AuthenticationFailed(f"Get secretKey failed,ak:{key.access},err:its secret cannot be opened")
         try:
-            signature.verify(request, authorization, self._sealer.unseal(key.sealed_secret, key.access))
+            signature.verify(request, authorization, secret)
         except AuthenticationFailed:
             self._key_failures.failed(who, now)
             if self._key_failures.locked(who, now):
@@ -220,6 +225,10 @@ class Iam:
         async with self._catalogue.read() as uow:
             return await uow.access_keys.list(user_id=user_id)
 
+    async def lost_keys(self) -> list[str]:
+        """The access keys that are good for nothing, since their secrets were sealed with another key file."""
+        return [key.access for key in await self.keys() if self._secret(key) is None]
+
     async def set_key_enabled(self, access: str, enabled: bool) -> None:
         """Ends the tokens of the key's user. Raises ResourceNotFound."""
         async with self._catalogue.write() as uow:
@@ -257,6 +266,12 @@ class Iam:
                 raise ResourceNotFound(f"there is no policy {policy_id[:64]!r}")
 
     # -- Machinery
+
+    def _secret(self, key: AccessKey) -> str | None:
+        try:
+            return self._sealer.unseal(key.sealed_secret, key.access)
+        except UnsealError:
+            return None
 
     async def _check_password(self, user: User | None, password: str) -> None:
         if user is not None and self._password_failures.locked(user.id, self._clock.monotonic()):

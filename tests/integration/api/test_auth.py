@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from livereel.domain.errors import InvalidParameter, ResourceExists, ResourceNotFound, StreamNotLive
 from livereel.iam.lockout import LOCK_SECONDS, MAX_FAILURES
+from livereel.iam.secrets import Sealer
 from livereel.iam.service import ACCOUNT_ID, ACCOUNT_NAME, NewAccessKey
 
 from .conftest import REGION, Api
@@ -36,6 +38,16 @@ async def test_no_credentials(api: Api) -> None:
 async def test_unknown_access_key(api: Api) -> None:
     reply = await api.call("GET", "record/rules", key=NewAccessKey("NOBODY", "x", "", api.key.project_id))
     refused(reply, "Get secretKey failed,ak:NOBODY,err:ak not exist")
+
+
+async def test_an_access_key_of_another_key_file(api: Api) -> None:
+    async with api.services.catalogue.write() as uow:
+        key = await uow.access_keys.get(api.key.access)
+        assert key is not None
+        await uow.access_keys.update(replace(key, sealed_secret=Sealer(bytes(32)).seal("x", key.access)))
+    assert await api.services.iam.lost_keys() == [api.key.access]
+    reply = await api.call("GET", "record/rules")
+    refused(reply, f"Get secretKey failed,ak:{api.key.access},err:its secret cannot be opened")
 
 
 @pytest.mark.parametrize("minutes", [-16, 16])

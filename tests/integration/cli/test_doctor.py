@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 
 from livereel.catalogue.engine import open_catalogue
 from livereel.cli.main import app
+from livereel.iam.secrets import open_key_file
+from livereel.iam.service import Iam
+from livereel.observe.clock import SystemClock
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +131,27 @@ def test_a_catalogue_without_its_key_file() -> None:
     found = findings(code=1)
     assert found["catalogue"] == [("ok", "sqlite, schema is current, 0 projects, 0 recordings")]
     assert "restore it" in found["key file"][0][1]
+
+
+def test_another_key_file_than_the_keys_were_made_with() -> None:
+    key_file = Path("livereel-data/livereel.key")
+
+    async def first_start() -> str:
+        catalogue = await open_catalogue("sqlite:///livereel-data/catalogue.db")
+        first = await Iam(catalogue, SystemClock(), open_key_file(key_file)).bootstrap("livereel-1")
+        await catalogue.close()
+        assert first is not None
+        return first.access
+
+    access = asyncio.run(first_start())
+    assert "keys" not in findings()
+    key_file.unlink()
+    open_key_file(key_file)
+    [(verdict, text)] = findings(code=1)["keys"]
+    assert verdict == "fail" and access in text and str(key_file) in text
+    key_file.write_text("something else")
+    [(verdict, text)] = findings(code=1)["key file"]
+    assert (verdict, text) == ("fail", f"{key_file} is not a livereel key file; restore it from a backup")
 
 
 def test_a_catalogue_that_is_none() -> None:

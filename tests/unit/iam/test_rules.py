@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from livereel.domain.errors import InvalidParameter
+from livereel.domain.errors import InvalidParameter, LivereelError
 from livereel.domain.tenancy import Effect, Policy
 from livereel.iam.lockout import LOCK_SECONDS, MAX_FAILURES, MAX_NAMES, Lockout
 from livereel.iam.passwords import hash_password, verify_password
@@ -81,9 +81,10 @@ def test_key_file_is_made_once_and_private(tmp_path: Path) -> None:
     assert open_key_file(path).unseal(sealed, "y") == "x"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(path.parent.iterdir()) == [path]
-    path.write_text("nonsense")
-    with pytest.raises(ValueError, match="not a livereel key file"):
-        open_key_file(path)
+    for text in ("nonsense", "00" * 31, ""):
+        path.write_text(text)
+        with pytest.raises(LivereelError, match="not a livereel key file"):
+            open_key_file(path)
 
 
 def test_passwords() -> None:
