@@ -32,7 +32,7 @@ from livereel.pulls.events import (
     Started,
 )
 from livereel.pulls.net import place, rtmp_names
-from livereel.pulls.supervisor import Destination, PullPlan, PullSupervisor, Source
+from livereel.pulls.supervisor import Destination, NoDestination, PullPlan, PullSupervisor, Source
 
 log = structlog.get_logger()
 
@@ -178,21 +178,24 @@ class PullRunner:
         log.info("pull_task_running", task=task_id, source_type=task.source_type.value)
 
     async def _destination(self, task: PullTask) -> Destination:
-        """Where to push now. Pushes into our own domains that check URLs are signed, unless the tenant did it."""
+        """Where to push now. Pushes into our own domains that check URLs are signed, unless the tenant did it.
+
+        Raises NoDestination.
+        """
         query = task.push_args
         if task.destination_url:
             joint = "&" if "?" in task.destination_url else "?"
             url = f"{task.destination_url}{joint}{query}" if query else task.destination_url
             where = place(task.destination_url)
             return Destination(url, f"{where.scheme}://{where.authority}/{rtmp_names(where)[0]}", trusted=False)
-        if not query:
-            async with self._catalogue.read() as uow:
-                chain = await uow.key_chains.get(task.domain)
-            if chain is not None:
-                now = self._clock.now()
-                query = signed_queries(
-                    chain, task.app, task.stream, now, level=CheckLevel.STREAM_AND_TIME, extensions=("",)
-                )[0]
+        async with self._catalogue.read() as uow:
+            domain = await uow.domains.get(task.domain)
+            chain = await uow.key_chains.get(task.domain)
+        if domain is not None and domain.project_id != task.project_id:
+            raise NoDestination(f"{task.domain} belongs to another project now")
+        if chain is not None and not query:
+            now, level = self._clock.now(), CheckLevel.STREAM_AND_TIME
+            query = signed_queries(chain, task.app, task.stream, now, level=level, extensions=("",))[0]
         url = f"rtmp://{self._ingest()}/{task.app}/{task.stream}{'?' + query if query else ''}"
         return Destination(url, f"rtmp://{task.domain}/{task.app}", trusted=True)
 

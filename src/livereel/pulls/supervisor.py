@@ -34,6 +34,10 @@ STOP_GRACE = 4.0  # seconds a worker has to end its push
 MAX_EVENT_BYTES = 64 * 1024  # an event holds a URL and a message at most
 
 
+class NoDestination(Exception):
+    """The task may not push to where it was to push to any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where to push now. `tc_url` is what the server is told it was reached by."""
@@ -53,7 +57,8 @@ class Source:
 
 @dataclass(slots=True)
 class PullPlan:
-    """What a task wants. `destination` is asked before each life: its signature may expire."""
+    """What a task wants. `destination` is asked before each life, since its signature may expire, and may raise
+    NoDestination."""
 
     task_id: str
     source: Source
@@ -181,6 +186,8 @@ class _Run:
                 stdout=asyncio.subprocess.PIPE,
                 limit=MAX_EVENT_BYTES,
             )
+        except NoDestination as error:
+            return Failed(str(error), "destination", fatal=True)
         except OSError as error:
             return Failed(f"the worker process cannot be started: {error}", "destination")
         spec = PullSpec(

@@ -325,6 +325,20 @@ async def test_pushes_into_guarded_domains_are_signed(desk: Desk, origin: Origin
     assert desk.ingest.targets[-1].query == "own=1"
 
 
+async def test_a_domain_that_another_project_took_over_is_not_pushed_to(desk: Desk, origin: Origin) -> None:
+    async with desk.catalogue.write() as uow:
+        await uow.projects.add(Project(OTHER_PROJECT, "there", desk.clock.now()))
+    task = await desk.create(origin.url("other.flv"), start_at=desk.clock.now() + 60)
+    async with desk.catalogue.write() as uow:
+        domain = await uow.domains.get(DOMAIN)
+        assert domain is not None
+        await uow.domains.update(replace(domain, project_id=OTHER_PROJECT))
+    desk.clock.shift = 61
+    failed = await desk.until(task, PullState.FAILED)
+    assert failed.error == f"{DOMAIN} belongs to another project now"
+    assert desk.ingest.targets == []
+
+
 async def test_another_server(desk: Desk, origin: Origin) -> None:
     url = f"rtmp://127.0.0.1:{desk.ingest.server.port}/else/where?a=1"
     task = await desk.create(
