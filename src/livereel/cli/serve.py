@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from livereel.cli.shell import fail, say, settings_of
+from livereel.cli.shell import EXIT_USAGE, fail, say, settings_of
 from livereel.domain.errors import LivereelError
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ def serve(context: typer.Context) -> None:
     settings = settings_of(context)
     import structlog
 
-    from livereel.app import run
+    try:
+        from livereel.app import run
+    except ValueError as problem:  # LIVEREEL_DEMUXER, which counts when the reader is imported
+        fail(str(problem), EXIT_USAGE)
     from livereel.observe import interpreter, logging
     from livereel.settings import unknown_variables
 
@@ -37,6 +40,10 @@ def serve(context: typer.Context) -> None:
         fail(problem.detail)
     except OSError as problem:
         hint = "; `livereel doctor` says which port it is" if problem.errno == errno.EADDRINUSE else ""
+        import ssl
+
+        if isinstance(problem, ssl.SSLError):
+            hint = f"; is {settings.api.tls_certificate} a certificate, and {settings.api.tls_key} its key?"
         fail(f"cannot start: {problem}{hint}")
 
 

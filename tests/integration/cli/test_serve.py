@@ -74,6 +74,19 @@ def test_two_servers_do_not_share_a_directory(tmp_path: Path) -> None:
     assert "is in use by another livereel server" in errors.splitlines()[-1]
 
 
+def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("nothing\n")
+    code, errors = ended(serve(tmp_path, LIVEREEL_API__TLS_CERTIFICATE="cert.pem", LIVEREEL_API__TLS_KEY="key.pem"))
+    assert code == 1
+    assert errors.splitlines()[-1].endswith("is cert.pem a certificate, and key.pem its key?")
+
+
+def test_a_demuxer_that_there_is_not_is_told_in_one_line(tmp_path: Path) -> None:
+    code, errors = ended(serve(tmp_path, LIVEREEL_DEMUXER="fast"))
+    assert (code, errors) == (2, "livereel: LIVEREEL_DEMUXER is 'fast', must be auto, python or compiled\n")
+
+
 def test_a_broken_setting_ends_it_at_once(tmp_path: Path) -> None:
     code, errors = ended(serve(tmp_path, LIVEREEL_RTMP__PORT="many"))
     assert code == 2
