@@ -49,7 +49,9 @@ class _Group(BaseModel):
 
 
 class LogSettings(_Group):
-    """What the log holds and looks like. It goes to standard error."""
+    """What the log holds and looks like. It goes to standard error, that of worker processes too. Lines name the
+    `stream`, the `task` and the `request_id` they are about, as far as there are any; a request that was refused is
+    logged with the reason (`error`). Applications have the `request_id` from the header `X-request-id`."""
 
     level: LogLevel = "info"
     """Lowest level that is logged: `debug`, `info`, `warning` or `error`. `info` is a few lines per push and
