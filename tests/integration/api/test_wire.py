@@ -66,7 +66,11 @@ async def test_what_is_logged_for_a_command_names_its_stream_and_says_why_it_was
         reply = await api.call("POST", "record/control?action=START", STREAM)
         await api.call("GET", "record/contents")
         await api.call("GET", "record/rules")
-    command, malformed, good = lines
+        assert (await api.call("POST", "record/rules", rule())).status_code == 201
+        assert (await api.call("POST", "record/control?action=START", STREAM | {"stream": "cam02"})).status_code == 200
+    command, malformed, good, _, started = lines
+    assert (started["stream"], started["status"]) == (f"{DOMAIN}/live/cam02", 200)
+    assert started["task"]
     assert command["stream"] == f"{DOMAIN}/live/cam01"
     assert (command["status"], command["error"]) == (400, reply.json()["error_detail"])
     assert (malformed["status"], malformed["error"]) == (400, "start_time (query): Field required")

@@ -61,9 +61,10 @@ def _control(routes: APIRouter, services: ApiServices) -> None:
         key = StreamKey.parse(body.publish_domain, body.app, body.stream)
         structlog.contextvars.bind_contextvars(stream=str(key))  # on all that is logged for this command
         if query.action == "START":
-            await services.recording.start(project_id, key, body.options())
+            task_id = await services.recording.start(project_id, key, body.options())
         else:
-            await services.recording.stop(project_id, key)
+            task_id = await services.recording.stop(project_id, key)
+        structlog.contextvars.bind_contextvars(task=task_id)
         return Response(status_code=200)
 
 
