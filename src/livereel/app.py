@@ -183,7 +183,6 @@ class Server:
         self._stack.push_async_callback(recorder.stop)
         cluster = LocalCluster(settings.node)
         owner = Owner(
-            catalogue=catalogue,
             registry=registry,
             spools=spools,
             recorder=recorder,

@@ -87,5 +87,5 @@ class Announcer:
             except CatalogueError as error:
                 if unless():
                     raise
-                log.error("end_not_written", error=error.detail, retry_in=WRITE_AGAIN)  # noqa: TRY400 - the reason is enough
+                log.error("not_written", error=error.detail, retry_in=WRITE_AGAIN)  # noqa: TRY400 - the reason is enough
                 await asyncio.sleep(WRITE_AGAIN)

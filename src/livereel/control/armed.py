@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import structlog
 
-from livereel.catalogue.port import Catalogue, UnitOfWork
+from livereel.catalogue.port import UnitOfWork
+from livereel.control.announcer import Announcer
 from livereel.domain.clock import Clock, Timer, Timers
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import EndReason, Task
@@ -27,22 +28,26 @@ GOES_ON_AFTER = frozenset(
 class Armed:
     """The armed tasks of this node. The caller holds the lock of the stream concerned.
 
-    `limit_passed` is called when the limit of an armed START has passed.
+    `limit_passed` is called when the limit of an armed START has passed. What has happened to a task is written down
+    when the catalogue takes it again, unless the server `is_stopping`.
     """
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        announcer: Announcer,
         clock: Clock,
         timers: Timers,
         new_id: Callable[[], str],
+        *,
         limit_passed: Callable[[StreamKey], None],
+        is_stopping: Callable[[], bool],
     ) -> None:
-        self._catalogue = catalogue
+        self._announcer = announcer
         self._clock = clock
         self._timers = timers
         self._new_id = new_id
         self._limit_passed = limit_passed
+        self._is_stopping = is_stopping
         self._waiting: dict[StreamKey, Task] = {}
         self._limits: dict[StreamKey, Timer] = {}
         self._frozen = False
@@ -60,31 +65,30 @@ class Armed:
 
     async def begin(self, key: StreamKey) -> Task | None:
         """The stream is there: its armed task, now STARTING, or None."""
-        task = self._waiting.pop(key, None)
+        task = self._waiting.get(key)
         if task is None:
             return None
         task = replace(task, state=next_task_state(task.state, TaskEvent.BEGIN), started_at=self._clock.now())
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(task)
+        await self._write(task)
+        del self._waiting[key]
         return task
 
     async def wait_on(self, task: Task) -> None:
         """The stream went before its first key frame: the STARTING task is ARMED again."""
         task = replace(task, state=next_task_state(task.state, TaskEvent.WAIT))
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(task)
+        await self._write(task)
         self._waiting[task.key] = task
 
     async def end(self, key: StreamKey, reason: EndReason) -> Task | None:
         """STOP or the limit before the stream came: the task is over without a file."""
-        task = self._waiting.pop(key, None)
+        task = self._waiting.get(key)
         if task is None:
             return None
         now = self._clock.now()
         state = next_task_state(task.state, TaskEvent.END)
         task = replace(task, state=state, ended_at=now, completed_at=now, end_reason=reason)
-        async with self._catalogue.write() as uow:
-            await uow.tasks.update(task)
+        await self._write(task)
+        del self._waiting[key]
         log.info("task_disarmed", stream=str(key), task=task.id, reason=str(reason))
         return task
 
@@ -122,6 +126,9 @@ class Armed:
         self._frozen = True
         for timer in self._limits.values():
             timer.cancel()
+
+    async def _write(self, task: Task) -> None:
+        await self._announcer.insist(lambda change: change.uow.tasks.update(task), unless=self._is_stopping)
 
     def _passed(self, key: StreamKey) -> None:
         del self._limits[key]

@@ -13,7 +13,7 @@ import structlog
 
 from livereel.catalogue.port import UnitOfWork
 from livereel.cluster.port import StartOptions
-from livereel.control.announcer import Announcer
+from livereel.control.announcer import Announcer, Change
 from livereel.control.armed import Armed
 from livereel.control.buckets import is_authorised
 from livereel.control.first_key_frames import FirstKeyFrames
@@ -43,7 +43,10 @@ log = structlog.get_logger()
 
 
 class Beginning:
-    """Brings tasks to RECORDING. The caller holds the lock of the stream concerned."""
+    """Brings tasks to RECORDING. The caller holds the lock of the stream concerned.
+
+    What has happened to a task is written down when the catalogue takes it again, unless the server `is_stopping`.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Beginning:
         new_id: Callable[[], str],
         node: str,
         spool_dir: Path,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._announcer = announcer
         self._running = running
@@ -69,6 +73,7 @@ class Beginning:
         self._new_id = new_id
         self._node = node
         self._spool_dir = spool_dir
+        self._is_stopping = is_stopping
 
     def new(
         self, project_id: str, key: StreamKey, template: Template, options: StartOptions, plan: PlanTask | None = None
@@ -174,10 +179,13 @@ class Beginning:
             completed_at=self._clock.now(),
             error=error,
         )
-        async with self._announcer.change() as change:
+
+        async def write(change: Change) -> None:
             await change.uow.tasks.update(failed)
             if task.record_type is not RecordType.COMMAND:  # who sent START gets the reason as its answer
                 await change.tell(CallbackEvent.RECORD_FAILED, failed, error=error)
+
+        await self._announcer.insist(write, unless=self._is_stopping)
         metrics.tasks.labels(TaskState.FAILED).inc()
         log.warning("task_not_begun", stream=str(task.key), task=task.id, error=error)
 
@@ -189,10 +197,13 @@ class Beginning:
             ended_at=None,
             spool_end=None,
         )
-        async with self._announcer.change() as change:
+
+        async def write(change: Change) -> None:
             await change.uow.tasks.update(task)
             if event is TaskEvent.SPOOLED:
                 await change.tell(CallbackEvent.RECORD_START, task)
+
+        await self._announcer.insist(write, unless=self._is_stopping)
         self._room.begun(task.key)
         log.info("task_recording", stream=str(task.key), task=task.id, record_type=str(task.record_type))
         self._running.add(running)

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 class Ending:
     """Brings tasks to INTERRUPTED and FINISHING. The caller holds the lock of the stream concerned.
 
-    When the server is stopping (`is_closing`) no merge window begins to pass, and what a catalogue does not take is
+    When the server `is_stopping` no merge window begins to pass, and what a catalogue does not take is
     left to the next start.
     """
 
@@ -39,7 +39,7 @@ class Ending:
         armed: Armed,
         finishing: Finishing,
         clock: Clock,
-        is_closing: Callable[[], bool],
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._announcer = announcer
         self._running = running
@@ -47,7 +47,7 @@ class Ending:
         self._armed = armed
         self._finishing = finishing
         self._clock = clock
-        self._is_closing = is_closing
+        self._is_stopping = is_stopping
 
     async def interrupt_or_end(self, running: Running, reason: EndReason) -> None:
         """The push of a task is over."""
@@ -66,9 +66,9 @@ class Ending:
             ended_at=broke_at,
             spool_end=end,
         )
-        await self._announcer.insist(lambda change: change.uow.tasks.update(task), unless=self._is_closing)
+        await self._announcer.insist(lambda change: change.uow.tasks.update(task), unless=self._is_stopping)
         log.info("task_interrupted", stream=str(task.key), task=task.id, window=task.template.merge_seconds)
-        self._interrupted.add(task, timed=not self._is_closing(), broke_at=steady)
+        self._interrupted.add(task, timed=not self._is_stopping(), broke_at=steady)
 
     async def end(self, running: Running, reason: EndReason) -> Task:
         """Detach, close the spool, hand the task over to `finishing`; nothing happens if that is done already."""
@@ -107,7 +107,7 @@ class Ending:
                 await change.tell(CallbackEvent.RECORD_FAILED, task, error=task.error)
             return await self._armed.succeed(change.uow, task)
 
-        successor = await self._announcer.insist(ended, unless=self._is_closing)
+        successor = await self._announcer.insist(ended, unless=self._is_stopping)
         if successor is not None:
             self._armed.adopt(successor)
             self._armed.watch_limit(successor)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import structlog
 
-from livereel.catalogue.port import Catalogue
 from livereel.cluster.port import Action, Answer, Command, StartOptions
 from livereel.control.announcer import Announcer
 from livereel.control.armed import Armed
@@ -61,7 +60,6 @@ class Owner:
     def __init__(
         self,
         *,
-        catalogue: Catalogue,
         registry: StreamRegistry,
         spools: SpoolPool,
         recorder: RecorderSupervisor,
@@ -85,7 +83,14 @@ class Owner:
         self._room = Room(lambda: self.disk, self._timers, fail=self._refused, again=self.room_again)
         self._running = RunningTasks(spools, clock, drain=self._drain, failed=self._spool_failed)
         self._interrupted = Interruptions(recorder, clock, self._timers, self._window_passed)
-        self._armed = Armed(catalogue, clock, self._timers, new_id, self._limit_passed)
+        self._armed = Armed(
+            announcer,
+            clock,
+            self._timers,
+            new_id,
+            limit_passed=self._limit_passed,
+            is_stopping=self._is_stopping,
+        )
         self._key_frames = FirstKeyFrames()
         self._beginning = Beginning(
             announcer=announcer,
@@ -98,6 +103,7 @@ class Owner:
             new_id=new_id,
             node=node,
             spool_dir=spool_dir,
+            is_stopping=self._is_stopping,
         )
         self._ending = Ending(
             announcer=announcer,
@@ -106,7 +112,7 @@ class Owner:
             armed=self._armed,
             finishing=finishing,
             clock=clock,
-            is_closing=self._is_closing,
+            is_stopping=self._is_stopping,
         )
         #: Pushes of which it is not clear yet what records them.
         self._new_pushes: set[StreamKey] = set()
@@ -425,8 +431,8 @@ class Owner:
     def _changed(self) -> None:
         self.on_change()
 
-    def _is_closing(self) -> bool:
-        return self._closing
+    def _is_stopping(self) -> bool:
+        return self._closing or self._refusing
 
     def _in_background(self, job: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(job)

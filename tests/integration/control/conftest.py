@@ -163,7 +163,6 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 
     def make_owner() -> Owner:
         return Owner(
-            catalogue=catalogue,
             registry=registry,
             spools=spools,
             recorder=recorder,  # type: ignore[arg-type]

@@ -69,7 +69,6 @@ class Node:
         self.recorder = Recorder(clock, self._handle)
         self._finishing.attach(self.recorder)  # type: ignore[arg-type]
         self.owner = Owner(
-            catalogue=self.catalogue,
             registry=self._registry,
             spools=self.spools,
             recorder=self.recorder,  # type: ignore[arg-type]
