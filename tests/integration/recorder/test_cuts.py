@@ -10,7 +10,7 @@ from livereel.domain.recordings import SpoolPosition
 from livereel.domain.templates import RecordFormat
 from livereel.flv.marks import encode_mark
 from livereel.flv.tags import FLV_HEADER, encode_tags
-from livereel.recorder.events import FileFinished, RecorderEvent
+from livereel.recorder.events import FileFinished, RecorderEvent, SliceReady
 from livereel.recorder.probe import probe
 from livereel.spool.format import segment_path
 from livereel.testing.media import assert_sound
@@ -254,6 +254,18 @@ def test_within_the_merge_window_the_file_goes_on(tmp_path: Path, source: Source
         assert file.ended_at == pytest.approx(WALL + 8 + gap, abs=0.3)
     dates = finished(events, HLS)[0].path.read_text().split("#EXT-X-PROGRAM-DATE-TIME:")[1:]
     assert len(dates) == 4
+
+
+@pytest.mark.parametrize(("gap", "times"), [(0.5, [0, 5.5, 5.5, 6.5]), (30, [0, 3, 33, 36])])
+def test_no_slice_reaches_over_an_interruption(tmp_path: Path, source: Source, gap: float, times: list[float]) -> None:
+    spool, tags = Spool(tmp_path / "spool"), source(3)
+    spool.publish(tags, wall=WALL, name="p1")
+    end = spool.publish(tags, wall=WALL + 3 + gap, name="p2")
+    events = run(spec(tmp_path, merge=60, slice_duration=4), end)
+    assert_sound(finished(events, HLS)[0].path, video_frames=180)
+    pieces = [event for event in events if isinstance(event, SliceReady)]
+    found = [time - WALL for piece in pieces for time in (piece.started_at, piece.ended_at)]
+    assert found == pytest.approx(times, abs=0.2)
 
 
 def test_beyond_the_merge_window_a_new_file_begins(tmp_path: Path, source: Source) -> None:

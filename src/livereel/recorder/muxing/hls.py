@@ -1,7 +1,8 @@
 """HLS: TS slices of whole GOPs and a playlist beside them that is valid at every moment.
 
-A slice ends at the first key frame `slice_duration` after it began. Its name holds its end time, so it is written under
-a working name and renamed; the playlist names it after that.
+A slice ends at the first key frame `slice_duration` after it began, or after an interruption of the stream: else it
+would reach over hours or days in which nothing was received, and so would each index that names it. Its name holds its
+end time, so it is written under a working name and renamed; the playlist names it after that.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,9 @@ _WORKING_NAME: Final = "slice.part"
 # libav writes AV1 into MPEG-TS without a word, as a file with no streams; Opus in TS is not part of HLS.
 _VIDEO: Final = frozenset((VideoCodec.H264, VideoCodec.H265))
 _AUDIO: Final = frozenset((AudioCodec.AAC, AudioCodec.MP3))
+
+#: Seconds of interruption above which another slice begins; less is a matter of buffers along the way.
+_AWAY: Final = 1.0
 
 #: (start, end, number from 0) of a slice, wall times in Unix seconds, to its file name
 Namer = Callable[[float, float, int], str]
@@ -65,21 +69,24 @@ class HlsWriter:
         self._slice_start = 0
         self._slice_wall = 0.0
         self._last_wall = 0.0  # wall time of file time 0 by the latest packet
+        self._publish = 0  # of the latest packet that a slice might begin with
 
     def write(self, packet: Packet, dts: int) -> None:
         """See `FileWriter`."""
         if dts < 0:
             raise BadPacket(f"{dts} ms before the start of the file")
         may_cut = packet.is_key or self._tracks.video is None
-        if self._slice is not None and may_cut and dts - self._slice_start >= self._longest:
+        is_long = dts - self._slice_start >= self._longest
+        if self._slice is not None and may_cut and (is_long or self._was_away(packet, dts)):
             self._end_slice(dts)
-            self._publish(complete=False)
+            self._renew_playlist(complete=False)
         if self._slice is None:
             self._slice_start = dts
             self._slice_wall = self._wall(packet.dts, packet.publish)
             self._slice = TsSlice(self._directory / _WORKING_NAME, self._tracks, self._continuity)
         if may_cut:
             self._last_wall = self._wall(packet.dts, packet.publish) - dts / 1000
+            self._publish = packet.publish
         self._slice.write(packet, dts)
 
     def stable_end(self) -> int:
@@ -89,7 +96,7 @@ class HlsWriter:
     def close(self, end: int) -> Written:
         """See `FileWriter`. The size is that of all slices and the playlist."""
         self._end_slice(end)
-        text = self._publish(complete=True)
+        text = self._renew_playlist(complete=True)
         size = sum(piece.size for piece in self._slices) + len(text)
         pieces = [
             {"name": piece.name, "duration": piece.duration, "size": piece.size, "sha256": piece.sha256}
@@ -101,6 +108,12 @@ class HlsWriter:
         """See `FileWriter`."""
         if self._slice is not None:
             self._slice.abort()
+
+    def _was_away(self, packet: Packet, dts: int) -> bool:
+        """Whether the stream was interrupted before `packet`."""
+        if packet.publish == self._publish:
+            return False
+        return self._wall(packet.dts, packet.publish) - dts / 1000 - self._last_wall > _AWAY
 
     def _end_slice(self, end: int) -> None:
         if self._slice is None:
@@ -125,7 +138,7 @@ class HlsWriter:
         self._names.add(name)
         return name
 
-    def _publish(self, *, complete: bool) -> bytes:
+    def _renew_playlist(self, *, complete: bool) -> bytes:
         text = self._playlist.text(complete=complete).encode()
         if complete or len(self._slices) > self._published:
             working = self._path.with_suffix(".part")
