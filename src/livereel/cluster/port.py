@@ -20,10 +20,13 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StartOptions:
-    """Our extensions of START. Times are seconds; `limit` is how long an armed START holds without STOP."""
+    """Our extensions of START. Times are seconds; `limit` is how long an armed START holds without STOP.
 
-    armed: bool = False
-    pre_roll: float = 0.0
+    None: as the template says.
+    """
+
+    armed: bool | None = None
+    pre_roll: float | None = None
     limit: float = ARMED_LIMIT_DEFAULT
 
 

@@ -80,7 +80,7 @@ class Beginning:
     ) -> Task:
         """A task of this node that is STARTING; nobody else knows of it yet."""
         now = self._clock.now()
-        armed = plan is None and (options.armed or template.armed)
+        armed = plan is None and (template.armed if options.armed is None else options.armed)
         deadline = plan.end_at if plan is not None else now + options.limit if armed else None
         return Task(
             id=self._new_id(),
@@ -92,7 +92,7 @@ class Beginning:
             node=self._node,
             started_at=now,
             armed=armed,
-            pre_roll=max(options.pre_roll, template.pre_roll) if plan is None else options.pre_roll,
+            pre_roll=template.pre_roll if options.pre_roll is None else options.pre_roll,
             deadline=deadline,
             plan_id=plan.id if plan is not None else None,
         )

@@ -24,6 +24,8 @@ async def start(api: Api, **members: Any) -> int:
         (None, StartOptions()),
         ({}, StartOptions()),
         ({"armed": True}, StartOptions(armed=True)),
+        ({"armed": False, "pre_roll": 0}, StartOptions(armed=False, pre_roll=0.0)),
+        ({"armed": None, "pre_roll": None}, StartOptions()),
         ({"armed": True, "armed_limit": 60, "pre_roll": 60}, StartOptions(armed=True, limit=60.0, pre_roll=60.0)),
     ],
 )

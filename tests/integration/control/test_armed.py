@@ -7,7 +7,7 @@ import pytest
 
 from livereel.cluster.port import StartOptions
 from livereel.control.recovery import recover
-from livereel.domain.errors import NoKeyFrame, NothingRecording, TaskExists
+from livereel.domain.errors import NoKeyFrame, NothingRecording, StreamNotLive, TaskExists
 from livereel.domain.recordings import EndReason
 from livereel.domain.states import TaskState
 from livereel.spool.tail import SpoolTail
@@ -34,6 +34,17 @@ async def test_start_before_the_stream_records_it_when_it_comes(node: Node) -> N
     assert await recording(node) == task_id
     assert await node.recording.stop(PROJECT, KEY) == task_id
     assert (await row(node, task_id)).end_reason is EndReason.STOP
+
+
+async def test_what_the_call_says_counts_more_than_the_template(node: Node) -> None:
+    template = await node.template()
+    async with node.catalogue.write() as uow:
+        await uow.templates.update(replace(template, armed=True, pre_roll=20.0))
+    with pytest.raises(StreamNotLive):
+        await node.recording.start(PROJECT, KEY, StartOptions(armed=False))
+    task_id = await node.recording.start(PROJECT, KEY, StartOptions(pre_roll=0.0))
+    task = await row(node, task_id)
+    assert (task.state, task.armed, task.pre_roll) == (TaskState.ARMED, True, 0.0)
 
 
 async def test_stop_before_the_stream_disarms(node: Node) -> None:

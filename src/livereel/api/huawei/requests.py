@@ -151,9 +151,9 @@ class ControlQuery(Query):
 class StartExtension(Body):
     """Ours: START before the stream exists (`armed`, until STOP or `armed_limit` seconds), and in the past."""
 
-    armed: bool = False
+    armed: bool | None = None
     armed_limit: Annotated[int, Field(ge=ARMED_LIMIT_MIN, le=ARMED_LIMIT_MAX)] = int(ARMED_LIMIT_DEFAULT)
-    pre_roll: Annotated[int, Field(ge=0, le=PRE_ROLL_MAX)] = 0
+    pre_roll: Annotated[int, Field(ge=0, le=PRE_ROLL_MAX)] | None = None
 
 
 class ControlBody(Body):
@@ -166,7 +166,9 @@ class ControlBody(Body):
         """What of our extensions is asked for."""
         if self.livereel is None:
             return StartOptions()
-        return StartOptions(self.livereel.armed, float(self.livereel.pre_roll), float(self.livereel.armed_limit))
+        asked = self.livereel
+        pre_roll = None if asked.pre_roll is None else float(asked.pre_roll)
+        return StartOptions(asked.armed, pre_roll, float(asked.armed_limit))
 
 
 # -- record/rules
