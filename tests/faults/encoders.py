@@ -92,6 +92,8 @@ class Encoder:
         self._holding = False
         #: True once nothing more comes after `hold`.
         self.held = False
+        #: The packet from which on it sends nothing for now, but keeps its connection. At the latest the media ends.
+        self.pauses_at = len(media.packets)
         #: All pushes so far.
         self.pushes: list[Push] = []
         #: When it may come back after its connection broke (monotonic time); None: it stays away.
@@ -130,13 +132,18 @@ class Encoder:
             if self.pushes and (self.back_at is None or time.monotonic() < self.back_at):
                 await asyncio.sleep(RETRY / 2)
                 continue
+            try:
+                first = self._media.key_from(self._next)
+            except StopIteration:  # there is nothing more to push
+                await asyncio.sleep(RETRY)
+                continue
             publisher = RtmpPublisher("127.0.0.1", self._port(), "live", f"{self.stream}?vhost={DOMAIN}")
             try:
                 await publisher.start()
             except _REFUSED:
                 await asyncio.sleep(RETRY)
                 continue
-            push = Push(self._media.key_from(self._next), time.monotonic())
+            push = Push(first, time.monotonic())
             self.pushes.append(push)
             try:
                 await self._push(publisher, push)
@@ -155,14 +162,14 @@ class Encoder:
         packets, number = self._media.packets, push.first
         zero = packets[number].tag.timestamp
         await publisher.push(self._media.headers, speed=0)
-        while not self._leaving.is_set() and number < len(packets):
-            if self._holding:
-                self.held = True
+        while not self._leaving.is_set():
+            if self._holding or number >= self.pauses_at:
+                self.held = self._holding
                 await asyncio.sleep(RETRY / 2)
                 continue
             due = time.monotonic() - push.began_at
             until = number
-            while until < len(packets) and packets[until].tag.timestamp - zero <= due * 1000 * self._speed:
+            while until < self.pauses_at and packets[until].tag.timestamp - zero <= due * 1000 * self._speed:
                 until += 1
             if until > number:
                 tags = [tag._replace(timestamp=tag.timestamp - zero) for tag, _ in packets[number:until]]

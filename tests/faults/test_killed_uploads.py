@@ -31,7 +31,9 @@ SPARE = "rec-spare"
 #: Bytes of filler in each picture, and how much faster than real time it is sent: 10 pictures a second make 6 MB/s,
 #: and a part of 5 MiB soon.
 FILLER, SPEED = 150_000, 4.0
-MEDIA_SECONDS = 80
+MEDIA_SECONDS = 40
+#: Packets by which there is a part besides the first, which goes up last, and so many more that there are some.
+ONE_PART, SOME_PARTS = 300, 600
 _FILLER_DATA = 12  # NAL unit type (ITU-T H.264, table 7-1): decoders skip it
 
 
@@ -132,7 +134,7 @@ def test_killed_before_between_and_behind_the_parts(
     instance.template("cam", merge=300)
     first = Moment(gateway, lambda request: request.part is not None)
     encoder = Encoder(crew, heavy, lambda: instance.port, "cam", speed=SPEED)
-    encoder.back_at = 0.0
+    encoder.back_at, encoder.pauses_at = 0.0, ONE_PART
     encoder.start()
     try:
         instance.start_when_live("cam")
@@ -140,6 +142,7 @@ def test_killed_before_between_and_behind_the_parts(
         assert gateway.parts() == []
 
         between = Moment(gateway, lambda request: request.part is not None and len(gateway.parts()) >= 3)
+        encoder.pauses_at = SOME_PARTS
         instance.start()
         between.kill(instance)
         assert len(gateway.parts()) >= 3
@@ -148,6 +151,7 @@ def test_killed_before_between_and_behind_the_parts(
         wait_until(lambda: encoder.publishing, PATIENCE, "the encoder to be back")
         behind = Moment(gateway, lambda request: request.method == "HEAD" and request.key in completed(gateway))
         sent = encoder.sent
+        encoder.pauses_at = sent + 60
         wait_until(lambda: encoder.sent > sent + 20, PATIENCE, "something to record")
         sent = encoder.sent
         assert instance.control("STOP", "cam").status == 200
@@ -164,11 +168,14 @@ def test_killed_while_the_second_bucket_has_taken_over(
     instance: Instance, gateway: Gateway, seaweed: Seaweed, crew: Crew, heavy: Media, tmp_path: Path
 ) -> None:
     instance.template("cam")
-    encoder = Encoder(crew, heavy, lambda: instance.port, "cam", speed=SPEED).start()
+    encoder = Encoder(crew, heavy, lambda: instance.port, "cam", speed=SPEED)
+    encoder.pauses_at = ONE_PART
+    encoder.start()
     try:
         instance.start_when_live("cam")
         wait_until(gateway.parts, PATIENCE, "a part in the first bucket")
         gateway.on_request = lambda request: None if is_about(request, SPARE) else 503
+        encoder.pauses_at = SOME_PARTS
         taken_over = Moment(gateway, lambda request: is_about(request, SPARE) and len(parts_of(gateway, SPARE)) >= 2)
         taken_over.wait()
         sent = encoder.sent
