@@ -14,18 +14,15 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 
 from livereel.domain.errors import SpoolError
 from livereel.domain.recordings import SpoolPosition
 from livereel.observe import metrics
-from livereel.spool.crew import Strand
+from livereel.spool.crew import Crew, Strand
 from livereel.spool.files import SegmentFiles
-
-if TYPE_CHECKING:
-    from livereel.spool.pool import SpoolPool
 
 log = structlog.get_logger()
 
@@ -39,6 +36,27 @@ _COMMON_SHARE = 2
 _Job = Callable[[], int]
 
 
+class Pool(Protocol):
+    """What a spool has in common with the others of its process; `pool.SpoolPool` explains each."""
+
+    max_backlog_bytes: int
+    syncs: bool
+    syncs_at_once: bool
+    writing: Crew
+    syncing: Crew
+
+    @property
+    def backlog(self) -> int: ...
+    @property
+    def writers(self) -> int: ...
+    def flush(self) -> None: ...
+    def waits(self, spool: "Delivery") -> None: ...
+    def count(self, size: int) -> None: ...
+    def wrote(self, size: int) -> None: ...
+    def sync_directory(self) -> None: ...
+    def forget(self, spool: "Delivery") -> None: ...
+
+
 class Delivery(ABC):
     """The half of a `writer.SpoolWriter` that knows files and threads.
 
@@ -46,7 +64,7 @@ class Delivery(ABC):
     then on. Everything public belongs to the loop.
     """
 
-    def __init__(self, pool: "SpoolPool", task_dir: Path) -> None:
+    def __init__(self, pool: Pool, task_dir: Path) -> None:
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._jobs: list[_Job] = []

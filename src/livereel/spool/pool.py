@@ -62,8 +62,8 @@ class SpoolPool:
         self.writing = Crew("spool-writer", _WRITING_THREADS)
         self.syncing = Crew("spool-sync", _SYNCING_THREADS)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._dirty: list[SpoolWriter] = []
-        self._unsynced: set[SpoolWriter] = set()
+        self._dirty: list[Delivery] = []
+        self._unsynced: set[Delivery] = set()
         self._open: set[Delivery] = set()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._sync_timer: asyncio.TimerHandle | None = None
@@ -152,13 +152,13 @@ class SpoolPool:
         self._flush_timer = self._sync_timer = self._help_timer = None
         self._unsynced.clear()
 
-    def forget(self, writer: Delivery) -> None:
+    def forget(self, spool: Delivery) -> None:
         """For writers: this one is closed."""
-        self._open.discard(writer)
+        self._open.discard(spool)
 
-    def waits(self, writer: SpoolWriter) -> None:
+    def waits(self, spool: Delivery) -> None:
         """For writers: this one has something to be handed over."""
-        self._dirty.append(writer)
+        self._dirty.append(spool)
         if self._flush_timer is None and self._loop is not None:
             self._flush_timer = self._loop.call_later(FLUSH_SECONDS, self._flush_late)
 

@@ -3,18 +3,14 @@
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from livereel.domain.media import TAG_AUDIO, TAG_VIDEO, Tag
 from livereel.flv.codecs import is_video_keyframe
 from livereel.flv.marks import BEGIN, SEGMENT, TAKEOVER, TIME, encode_mark
 from livereel.flv.tags import FLV_HEADER, encode_tags
-from livereel.spool.delivery import Delivery
+from livereel.spool.delivery import Delivery, Pool
 from livereel.spool.format import SEGMENT_MAX_BYTES, TIME_MARK_SECONDS, boot_id
 from livereel.streams.headers import Headers, notable
-
-if TYPE_CHECKING:
-    from livereel.spool.pool import SpoolPool
 
 
 class _Progress(Enum):
@@ -31,7 +27,7 @@ class SpoolWriter(Delivery):
     When the spool has failed tags are dropped: the stream goes on.
     """
 
-    def __init__(self, pool: "SpoolPool", task_dir: Path, publish_id: str) -> None:
+    def __init__(self, pool: Pool, task_dir: Path, publish_id: str) -> None:
         super().__init__(pool, task_dir)
         self._publish_id = publish_id
         self._segment = 0
