@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from livereel.domain.errors import StoreError
 from livereel.storage import threads
 from livereel.storage.threads import BUCKET_THREADS, BucketThreads
 
-PATIENCE = 30.0  # seconds
+PATIENCE, SHORT = 30.0, 0.05  # seconds
 
 
 class Hung:
@@ -79,7 +80,7 @@ async def test_what_waits_is_bounded(hung: Hung, monkeypatch: pytest.MonkeyPatch
 async def test_nobody_waits_for_ever_for_an_answer(hung: Hung) -> None:
     bucket, left = BucketThreads("rec-a"), list[int]()
     with pytest.raises(StoreError, match=r"has not answered for 0\.05 s"):
-        await bucket.run(hung, timeout=0.05, abandoned=left.append)
+        await bucket.run(hung, timeout=SHORT, abandoned=left.append)
     assert left == []
     hung.let_go()
     await until(lambda: left == [7])  # what came late is given to whom can give it back
@@ -121,31 +122,41 @@ async def test_the_error_of_a_file_system_that_timed_out_is_its_own() -> None:
 class Late:
     """A call whose result and whose end of patience reach the loop at the same moment: it was busy meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left: list[int] = []
-        self._done = threading.Event()
+        self._on_its_way = threading.Event()
+        loop = asyncio.get_running_loop()
+        real = loop.call_soon_threadsafe
+
+        def noted(*arguments: Any, **options: Any) -> asyncio.Handle:
+            handle = real(*arguments, **options)
+            self._on_its_way.set()
+            return handle
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", noted)
 
     def __call__(self) -> int:
-        self._done.set()
         return 7
 
     async def while_busy(self, end: Callable[[], object]) -> None:
         await asyncio.sleep(0)  # whoever calls waits now
-        self._done.wait(PATIENCE)
-        time.sleep(0.1)  # the result is on its way to the loop, and the limit passes
+        assert self._on_its_way.wait(PATIENCE)
+        time.sleep(2 * SHORT)  # and the limit passes
         end()
 
 
-async def test_a_result_that_comes_when_patience_ends_is_a_result() -> None:
-    late = Late()
-    running = asyncio.create_task(BucketThreads("rec-a").run(late, timeout=0.05, abandoned=late.left.append))
+async def test_a_result_that_comes_when_patience_ends_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(monkeypatch)
+    running = asyncio.create_task(BucketThreads("rec-a").run(late, timeout=SHORT, abandoned=late.left.append))
     await late.while_busy(lambda: None)
     assert await running == 7
     assert late.left == []
 
 
-async def test_a_result_that_comes_when_its_caller_is_cancelled_is_left_in_order() -> None:
-    late = Late()
+async def test_a_result_that_comes_when_its_caller_is_cancelled_is_left_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    late = Late(monkeypatch)
     running = asyncio.create_task(BucketThreads("rec-a").run(late, abandoned=late.left.append))
     await late.while_busy(lambda: asyncio.get_running_loop().call_soon(running.cancel))
     with pytest.raises(asyncio.CancelledError):
