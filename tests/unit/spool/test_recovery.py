@@ -123,12 +123,13 @@ async def main():
     writer = pool.open("task", "publish-1")
     writer.begin(HEADERS, NOW)
     start = 0
-    while True:
+    while start < 1_000_000:  # some 30 MB, which is one segment
         for _ in range(20):
             writer.append(gop(start, size=1000), NOW)
             start += 200
-        print((await writer.written()).offset, flush=True)
+        print(*await writer.written(), flush=True)
         await asyncio.sleep(0.002)
+    await asyncio.sleep(600)
 
 asyncio.run(main())
 """
@@ -137,13 +138,14 @@ asyncio.run(main())
 def test_kill_9_loses_nothing_that_was_reported_written(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", WRITE_FOREVER, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        lines = [process.stdout.readline()]
         time.sleep(0.3)
         process.send_signal(signal.SIGKILL)
-        reported = [int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith(b"\n")]
+        lines += process.stdout.read().splitlines(keepends=True)
+    reported = [SpoolPosition(*map(int, line.split())) for line in lines if line.endswith(b"\n")]
     end = recover(tmp_path, "task")
     assert end is not None
-    assert end.offset >= max(reported, default=0)
+    assert end >= max(reported)
     tail = SpoolTail(tmp_path, "task")
     frames: list[Tag] = []
     while tags := tail.read():
