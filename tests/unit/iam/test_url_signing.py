@@ -4,7 +4,7 @@ from hashlib import md5
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from livereel.domain.tenancy import AuthType, KeyChain
@@ -103,6 +103,7 @@ def test_another_key(auth_type: AuthType) -> None:
 
 
 @EVERY_TYPE
+@example(place=52, replacement="V")  # Base64 ignores the last bits in front of its "="
 @given(place=st.integers(min_value=0), replacement=st.characters(codec="utf-8"))
 def test_no_altered_character_passes(auth_type: AuthType, place: int, replacement: str) -> None:
     query = SIGNED[auth_type]
