@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 import av
@@ -22,6 +22,8 @@ _DEMUXERS: Final = {RecordFormat.FLV: "flv", RecordFormat.MP4: "mov", RecordForm
 _MAX_DAMAGES: Final = 20
 _BUFFER_BYTES: Final = 256 * 1024
 _KINDS: Final = ("video", "audio")
+#: Text of encoders that is no UTF-8 is no damage. PyAV 19 takes it as it is; before, it has to be told.
+_ODD_METADATA: Final[dict[str, Any]] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 av.logging.set_level(None)  # what goes wrong comes as an exception and is part of the verdict
 
@@ -148,9 +150,8 @@ class _Check:
         """Take the file apart; what is wrong goes to the damages."""
         reading = _Reading(source, self._account, self._level)
         try:
-            with av.open(
-                source, format=_DEMUXERS[self._account.format], buffer_size=_BUFFER_BYTES, metadata_errors="replace"
-            ) as container:
+            form = _DEMUXERS[self._account.format]
+            with av.open(source, format=form, buffer_size=_BUFFER_BYTES, **_ODD_METADATA) as container:
                 assert isinstance(container, InputContainer)
                 reading.read(container)
         except (av.FFmpegError, OSError, ValueError) as error:
