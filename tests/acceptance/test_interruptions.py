@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.acceptance.api import ANOTHER_SECOND, Sdk
 from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content, check_two_pieces_of
-from tests.acceptance.server import LiveServer, manifest_beside
+from tests.acceptance.server import LiveServer, manifest_beside, wait_until
 
 
 def test_push_that_comes_back_inside_the_merge_window(
@@ -23,6 +23,7 @@ def test_push_that_comes_back_inside_the_merge_window(
     for encoder in encoders:
         encoder.kill()
     ffmpeg_push(server.push_url(back))
+    wait_until(lambda: pushes(server, back) == 2, 60, "the push to be back")
     time.sleep(2 + ANOTHER_SECOND)
     sdk.stop(back)
 
@@ -51,6 +52,7 @@ def test_push_that_comes_back_after_a_crash_of_the_server(
     own_server.kill()
     own_server.start()
     ffmpeg_push(own_server.push_url(stream))
+    wait_until(lambda: pushes(own_server, stream) == 1, 60, "the push to be back")  # in the log of this life
     time.sleep(3)
     sdk = own_server.sdk()
     sdk.stop(stream)
@@ -59,6 +61,12 @@ def test_push_that_comes_back_after_a_crash_of_the_server(
     check_two_pieces_of(next(file for file in files if file.path.suffix == ".flv"), footage(60))
     check_same_content(files)
     assert manifest_beside(files[0].path)["end_reason"] == "stop"
+
+
+def pushes(server: LiveServer, stream: str) -> int:
+    """How often the stream was pushed since the server was started."""
+    said = [event for event in server.events() if event["event"] == "publish"]
+    return sum(str(event["stream"]).endswith(f"/{stream}") for event in said)
 
 
 def recorded(server: LiveServer, sdk: Sdk, stream: str) -> list[MediaFile]:
