@@ -210,9 +210,13 @@ async def test_a_slow_disk_holds_the_publisher_back_and_loses_nothing(
         time.sleep(0.02)
         return write(fd, data[:200_000])
 
+    def slow_pieces(fd: int, pieces: list[bytes]) -> int:
+        return slow(fd, b"".join(pieces))
+
     tags: list[Tag] = [*HEADERS, *(tag for start in range(0, 60_000, 200) for tag in gop(start, size=20_000))]
     async with recorder(tmp_path, IngestConfig(sweep_interval=0.05), max_backlog_bytes=4_000_000) as rec:
         monkeypatch.setattr(spool_files.os, "write", slow)
+        monkeypatch.setattr(spool_files.os, "writev", slow_pieces)
         worst = 0
         async with publisher(rec, "cam") as client:
             pushing = asyncio.create_task(client.push(tags, speed=0))
