@@ -397,7 +397,6 @@ async def test_a_store_that_is_away(
         "wrong bucket": {"url": "s3://no-such-bucket"},
     }.get(fault, {})
     stores = Buckets(LocalStores(tmp_path / "local"), {"rec-a": right})
-    stores.object_stores["rec-a"] = ObjectStore("rec-a", right, request_timeout=3.0)
     life = Life(catalogue, stores)
     task, file = recording()
     await life.begin(task, file)
@@ -409,6 +408,7 @@ async def test_a_store_that_is_away(
             server.kill()
         case "hung":
             server.freeze()
+            stores.object_stores["rec-a"] = ObjectStore("rec-a", right, request_timeout=3.0)
         case _:
             bad = BucketConfig(**{name: getattr(right, name) for name in right.__slots__} | changes)  # type: ignore[arg-type]
             stores.object_stores["rec-a"] = ObjectStore("rec-a", bad)
@@ -432,8 +432,7 @@ async def test_a_store_that_is_away(
             await asyncio.to_thread(server.start)
         case "hung":
             server.thaw()
-        case _:
-            stores.object_stores["rec-a"] = good
+    stores.object_stores["rec-a"] = good
     stored = await asyncio.wait_for(finishing, PATIENCE)
     if fault != "wrong bucket":  # a bucket that says it never heard of the upload has lost it
         assert [gateway.parts().count(number) for number in (2, 3)] == [1, 1]
