@@ -83,7 +83,7 @@ async def test_ffmpeg_killed_in_the_middle(tmp_path: Path) -> None:
     async with recorder(tmp_path / "spool", IngestConfig(sweep_interval=5)) as rec:
         url = f"rtmp://127.0.0.1:{rec.server.port}/live/cam"
         process = await asyncio.create_subprocess_exec(
-            FFMPEG, "-v", "quiet", "-re", "-i", str(source), "-c", "copy", "-f", "flv", url
+            *(FFMPEG, "-v", "quiet", "-re", "-stream_loop", "-1", "-i", str(source), "-c", "copy", "-f", "flv", url)
         )
         await rec.live("cam")
         await asyncio.sleep(2)

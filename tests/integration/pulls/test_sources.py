@@ -1,6 +1,7 @@
 """One life of a pull: every kind of source, copied packet by packet into our own ingest."""
 
 import asyncio
+import contextlib
 import itertools
 import subprocess
 import time
@@ -180,8 +181,7 @@ async def live_flv(origin: Origin, media: Path) -> AsyncIterator[str]:
             while data := await process.stdout.read(4096):
                 await response.write(data)
         finally:
-            process.kill()
-            await process.wait()
+            await ended(process)
         return response
 
     origin.routes["/live.flv"] = stream
@@ -213,6 +213,13 @@ async def test_live_http_flv(pull: Pull, live_flv: str, ingest: Recorder) -> Non
     assert is_video_keyframe(pictures[0].payload)
 
 
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Kill it, unless it has noticed already that nobody listens any more."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
 async def test_live_hls(pull: Pull, origin: Origin, ingest: Recorder, media: Path, tmp_path: Path) -> None:
     """A playlist that grows at its end and shrinks at its beginning."""
     process = await asyncio.create_subprocess_exec(
@@ -230,8 +237,7 @@ async def test_live_hls(pull: Pull, origin: Origin, ingest: Recorder, media: Pat
         await long_enough(ingest, 5.0)
         await worker.stop()
     finally:
-        process.kill()
-        await process.wait()
+        await ended(process)
     await ingest.end_of("cam")
     times = [tag.timestamp for tag in frames(ingest.spooled("cam"), TAG_VIDEO)]
     assert len(times) > 4 * 30
@@ -251,8 +257,7 @@ async def test_live_rtmp(pull: Pull, ingest: Recorder, media: Path) -> None:
         await long_enough(ingest)
         await worker.stop()
     finally:
-        process.kill()
-        await process.wait()
+        await ended(process)
     await ingest.end_of("cam")
     assert len(headers(ingest.spooled("cam"))) == 2
 
