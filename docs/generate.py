@@ -66,6 +66,9 @@ METRICS_INTRODUCTION = """\
 `GET /metrics` on the API port gives these in the Prometheus text format, together with `process_*` and `python_*` of
 the server process. Counters are named with `_total` there; histograms have `_bucket`, `_sum` and `_count`. They count
 since the process started. Recorder workers are separate processes; what they do is counted by the server.
+
+Only this machine may read them, without credentials, unless `api.metrics_allow` names others; to everybody else the
+path does not exist.
 """
 
 CLI_INTRODUCTION = """\

@@ -270,6 +270,7 @@ class Server:
             download_urls=links,
             download_lifetime=settings.api.download_lifetime,
             rate_limits=RateLimits(clock, factor=settings.api.rate_limit_factor) if settings.api.rate_limits else None,
+            metrics_allow=settings.api.metrics_allow,
             readiness=self._readiness(catalogue),
             clock=clock,
             catalogue=catalogue,

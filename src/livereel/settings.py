@@ -44,6 +44,10 @@ def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+#: This machine.
+LOOPBACK = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1"))
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -92,7 +96,8 @@ class ApiSettings(_Group):
     """The HTTP API and the download links it gives out."""
 
     host: str = "0.0.0.0"  # noqa: S104  applications are elsewhere; every request is authenticated
-    """Address to listen on. All addresses by default: every request but health checks must be signed."""
+    """Address to listen on. All addresses by default: every request but health checks must be signed, and metrics are
+    for `metrics_allow` only."""
     port: Port = 8280
     """Port to listen on; 8280 is seldom anybody else's and needs no privileges. 0 takes a free one."""
     max_connections: int = Field(default=500, ge=1, le=100_000)
@@ -112,6 +117,12 @@ class ApiSettings(_Group):
     download_lifetime: int = Field(default=3600, ge=60, le=7 * 86400)
     """Seconds a download link works. An hour is enough to fetch a file and short enough for a link that leaks; each
     listing gives fresh links."""
+    metrics_allow: Annotated[
+        tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split_commas)
+    ] = LOOPBACK
+    """Networks or addresses that may read `/metrics`, without credentials: `["127.0.0.1", "10.1.2.0/24"]`. This machine
+    alone by default; to all others the path does not exist. Behind a proxy on this machine everybody comes from it, so
+    let the proxy keep the path to itself."""
     rate_limits: bool = True
     """Refuse requests beyond the documented quotas of the cloud (300 a minute per user and operation for most, see
     docs/api/limits.md) with 429. On by default, so that applications meet here what they will meet there, and one of

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 from livereel.api.auth.replay import Replays
 from livereel.api.limits import RateLimits
@@ -26,12 +27,17 @@ from livereel.iam.service import Iam
 from livereel.storage.port import Stores
 from livereel.storage.urls import DownloadUrls
 
+Network = IPv4Network | IPv6Network
+
 DOWNLOAD_LIFETIME = 3600.0  # seconds a download link works unless settings say otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
-    """Use cases and adapters. `readiness` gives what is checked and what is wrong with it (None: nothing)."""
+    """Use cases and adapters. `readiness` gives what is checked and what is wrong with it (None: nothing).
+
+    `metrics_allow`: from where metrics may be read.
+    """
 
     iam: Iam
     recording: Recording
@@ -58,3 +64,4 @@ class ApiServices:
     hostname: str
     download_lifetime: float = DOWNLOAD_LIFETIME
     rate_limits: RateLimits | None = None
+    metrics_allow: tuple[Network, ...] = ()

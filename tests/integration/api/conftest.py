@@ -42,6 +42,7 @@ from livereel.iam.secrets import open_key_file
 from livereel.iam.service import Iam, NewAccessKey
 from livereel.iam.signature import SignedRequest, sign
 from livereel.observe.clock import SystemClock
+from livereel.settings import LOOPBACK
 from livereel.storage.buckets import LocalStores
 from livereel.storage.urls import DownloadUrls
 from livereel.streams.registry import StreamRegistry
@@ -202,6 +203,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         catalogue=catalogue,
         replays=Replays(catalogue, clock),
         hostname=HOSTNAME,
+        metrics_allow=LOOPBACK,
     )
     server = ApiServer(create_app(services), "127.0.0.1", 0, hostname=HOSTNAME)
     await server.start()

@@ -4,11 +4,15 @@ import asyncio
 import json
 import re
 import time
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
+import httpx2
 import pytest
 import structlog
 
+from livereel.api.app import create_app
 from livereel.domain.tenancy import Effect
 
 from .conftest import HOSTNAME, REGION, Api
@@ -497,6 +501,16 @@ async def test_health_readiness_and_metrics(api: Api) -> None:
     metrics = await api.client.get("/metrics")
     assert 'livereel_api_requests_total{method="GET",route="ListRecordRules",status="200"}' in metrics.text
     assert REQUEST_ID.fullmatch(metrics.headers["X-request-id"])
+
+
+async def test_strangers_find_no_metrics(api: Api) -> None:
+    app = create_app(replace(api.services, metrics_allow=(ip_network("10.1.0.0/16"),)))
+    for client, status in (("10.1.2.3", 200), ("::ffff:10.1.2.3", 200), ("10.2.2.3", 404), ("2002:a01:203::", 404)):
+        transport = httpx2.ASGITransport(app, client=(client, 4711))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://here") as stranger:
+            answer = await stranger.get("/metrics")
+        assert answer.status_code == status, client
+        assert (b"livereel_" in answer.content) == (status == 200)
 
 
 async def test_openapi_describes_every_operation(api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from livereel.api import request_id
-from livereel.api.description.refusals import ALWAYS, DOWNLOAD, LOGIN, Refusal, refusals
+from livereel.api.description.refusals import ALWAYS, DOWNLOAD, LOGIN, METRICS, Refusal, refusals
 from livereel.api.description.replies import MORE_STATUSES, REPLIES, TEXT, Schema, object_of, some
 from livereel.api.huawei import errors
 from livereel.api.huawei.operations import OPERATIONS, Operation
@@ -93,6 +93,8 @@ def _responses(path: str, details: dict[str, Any]) -> dict[str, Any]:
     if name == "KeystoneCreateUserTokenByPassword":
         answers["201"]["headers"] = _REQUEST_ID | {"X-Subject-Token": {"required": True, "schema": TEXT}}
         return answers | _refused(path, None, (*ALWAYS, *LOGIN))
+    if name == "Metrics":
+        return answers | _refused(path, None, (*ALWAYS, *METRICS))
     return answers | _refused(path, operation, refusals(operation) if operation is not None else ALWAYS)
 
 

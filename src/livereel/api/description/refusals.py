@@ -63,6 +63,8 @@ OWN: dict[str, tuple[Refusal, ...]] = {
     "ReleaseRecording": (errors.ResourceNotFound,),
 }
 
+#: Metrics, for those who may not read them.
+METRICS: tuple[Refusal, ...] = (wire.UnknownApi,)
 LOGIN: tuple[Refusal, ...] = (errors.AuthenticationFailed, errors.InvalidParameter, wire.BodyTooLarge)
 DOWNLOAD: tuple[Refusal, ...] = (wire.LinkRefused, errors.ResourceNotFound)
 
