@@ -33,7 +33,7 @@ from tests.integration.lifecycle.parts import MortalCatalogue, Recorder
 NODE = "node-1"
 PROJECT = "0" * 31 + "1"
 KEY_FRAME_TIMEOUT = 0.2  # seconds of real time
-SETTLE_TIMEOUT = 20.0
+SETTLE_TIMEOUT = 90.0
 
 
 class Node:
