@@ -22,7 +22,7 @@ from tests.faults.encoders import Crew, Encoder
 from tests.faults.instance import Instance
 from tests.faults.numbered import Media, numbers_in
 
-SECONDS = float(os.environ.get("LIVEREEL_SOAK_SECONDS", "105"))
+SECONDS = float(os.environ.get("LIVEREEL_SOAK_SECONDS", "120"))
 STREAMS = 50
 SEED = 20261122
 MERGE_WINDOW = 3  # seconds; absences are shorter and longer

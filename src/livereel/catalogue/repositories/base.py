@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from livereel.catalogue.repositories.statements import change, insertion, parameters, removal, selection
+from livereel.catalogue.repositories.statements import change, insertion, key_parameters, removal, selection
 from livereel.domain.errors import ResourceExists, ResourceNotFound
 from livereel.domain.keys import StreamKey
 
@@ -81,7 +81,7 @@ class Repository:
         statement = change(table, tuple(key))
         try:
             async with self._connection.begin_nested() if taken else nullcontext():
-                changed = (await self._execute(statement, {**values, **parameters(key)})).rowcount
+                changed = (await self._execute(statement, {**values, **key_parameters(key)})).rowcount
         except IntegrityError as error:
             if not taken:
                 raise
@@ -91,7 +91,7 @@ class Repository:
 
     async def _remove(self, table: Table, /, **key: Any) -> bool:
         """Delete the rows with these values; True if there were any."""
-        return (await self._execute(removal(table, tuple(key)), parameters(key))).rowcount > 0
+        return (await self._execute(removal(table, tuple(key)), key_parameters(key))).rowcount > 0
 
     async def _delete_many(self, table: Table, rows: ColumnElement[bool]) -> int:
         """How many rows went; nobody knows before how many it will be."""
@@ -110,11 +110,11 @@ class Repository:
 
     async def _rows(self, table: Table, /, *order: str, **key: Any) -> list[RowMapping]:
         """All rows with these values, sorted by the columns of `order`."""
-        found = await self._execute(selection(table, tuple(key), order), parameters(key))
+        found = await self._execute(selection(table, tuple(key), order), key_parameters(key))
         return list(found.mappings())
 
     async def _first(self, statement: Select[Any], key: Mapping[str, Any]) -> RowMapping | None:
-        row: RowMapping | None = (await self._execute(statement, parameters(key))).mappings().first()
+        row: RowMapping | None = (await self._execute(statement, key_parameters(key))).mappings().first()
         return row
 
     async def _all(self, statement: Select[Any]) -> list[RowMapping]:

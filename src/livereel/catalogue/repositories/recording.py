@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, bindparam, case, exists, func, or_, select
 from livereel.catalogue import tables
 from livereel.catalogue.port import Page, StoredSize
 from livereel.catalogue.repositories.base import Repository, equal, of_stream
-from livereel.catalogue.repositories.statements import change, insert, parameters
+from livereel.catalogue.repositories.statements import change, insert, key_parameters
 from livereel.catalogue.repositories.templates import template_of, template_row
 from livereel.domain.keys import StreamKey
 from livereel.domain.recordings import DeleteReason, EndReason, RecordFile, Slice, SpoolPosition, Task
@@ -102,7 +102,7 @@ class SqlFiles(Repository):
             "verified_at": now,
         } | ({"sha256": verdict.sha256} if verdict.sha256 else {})
         key = {"job_id": job_id, "state": FileState.STORED}
-        changed = await self._execute(change(tables.files, tuple(key)), {**values, **parameters(key)})
+        changed = await self._execute(change(tables.files, tuple(key)), {**values, **key_parameters(key)})
         return changed.rowcount > 0
 
     async def of_task(self, task_id: str) -> list[RecordFile]:

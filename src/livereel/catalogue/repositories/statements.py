@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 _PREFIX = "this_"
 
 
-def parameters(key: Mapping[str, Any]) -> dict[str, Any]:
+def key_parameters(key: Mapping[str, Any]) -> dict[str, Any]:
     """The values of key columns as the statements here expect them."""
     return {_PREFIX + name: value for name, value in key.items()}
 
