@@ -14,7 +14,7 @@ from livereel.rtmp.chunks import CHUNK_SIZE_DEFAULT, ChunkReader, ChunkWriter, M
 
 _HANDSHAKE_SIZE: Final = 1536
 _CHUNK_STREAMS: Final = {8: 4, 9: 6, TAG_SCRIPT: 5}
-_ANSWER_TIMEOUT: Final = 10.0  # seconds
+_ANSWER_TIMEOUT: Final = 60.0  # seconds; the server may have to wait for its disk
 
 
 class PublishFailed(Exception):

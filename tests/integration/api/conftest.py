@@ -50,6 +50,7 @@ from livereel.streams.registry import StreamRegistry
 from .sdk import REGION, make_client
 
 HOSTNAME = "live-rec-01"
+PATIENCE = 120.0  # seconds for an answer; none of them is about how soon it comes
 
 
 class Owner:
@@ -72,17 +73,17 @@ class Owner:
         return Answer(uuid4().hex)
 
 
-class ShiftedClock(SystemClock):
-    """The real clock; its monotonic half can be moved on."""
+class HeldClock(SystemClock):
+    """The time of day is real, since signatures bear it; the monotonic half moves when told, and by no slow machine."""
 
     def __init__(self) -> None:
-        self._shift = 0.0
+        self._monotonic = super().monotonic()
 
     def monotonic(self) -> float:
-        return super().monotonic() + self._shift
+        return self._monotonic
 
     def advance(self, seconds: float) -> None:
-        self._shift += seconds
+        self._monotonic += seconds
 
 
 @dataclass
@@ -98,7 +99,7 @@ class Api:
     iam: Iam
     store_root: Path
     client: httpx2.AsyncClient
-    clock: ShiftedClock
+    clock: HeldClock
     woken: list[None]
     problems: dict[str, str | None] = field(default_factory=dict)
 
@@ -144,7 +145,7 @@ class Api:
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     catalogue = await open_catalogue(f"sqlite:///{tmp_path}/catalogue.db")
-    clock = ShiftedClock()
+    clock = HeldClock()
     sealer = open_key_file(tmp_path / "secret.key")
     iam = Iam(catalogue, clock, sealer)
     key = await iam.bootstrap(REGION)
@@ -208,7 +209,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     server = ApiServer(create_app(services), "127.0.0.1", 0, hostname=HOSTNAME)
     await server.start()
     url = f"http://127.0.0.1:{server.port}"
-    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
         store = tmp_path / "store"
         yield Api(services, url, key, owner, catalogue, registry, iam, store, client, clock, woken, problems)
     await server.stop()

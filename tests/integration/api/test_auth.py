@@ -15,7 +15,7 @@ from livereel.iam.lockout import LOCK_SECONDS, MAX_FAILURES
 from livereel.iam.secrets import Sealer
 from livereel.iam.service import ACCOUNT_ID, ACCOUNT_NAME, NewAccessKey
 
-from .conftest import REGION, Api
+from .conftest import PATIENCE, REGION, Api
 from .test_wire import DOMAIN, STREAM, make_domain, rule
 
 PASSWORD = "correct horse battery"
@@ -104,7 +104,7 @@ async def test_lock_out(api: Api) -> None:
         refused(await api.call("GET", "record/rules", key=wrong), "verify aksk signature fail")
     refused(await api.call("GET", "record/rules"), "AK access failed to reach the limit, forbidden")
     elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
-    async with httpx2.AsyncClient(transport=elsewhere) as client:
+    async with httpx2.AsyncClient(transport=elsewhere, timeout=PATIENCE) as client:
         reply = await client.send(api.signed("GET", f"/v1/{api.key.project_id}/record/rules"))
     assert reply.status_code == 200
     api.clock.advance(LOCK_SECONDS)

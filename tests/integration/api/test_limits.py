@@ -11,7 +11,7 @@ from livereel.api.app import create_app
 from livereel.api.limits import RateLimits
 from livereel.api.server import ApiServer
 
-from .conftest import HOSTNAME, Api
+from .conftest import HOSTNAME, PATIENCE, Api
 
 ALLOWED = 3  # 300 a minute by one user, times the factor
 
@@ -23,7 +23,7 @@ async def limited(api: Api) -> AsyncIterator[Api]:
     server = ApiServer(create_app(services), "127.0.0.1", 0, hostname=HOSTNAME)
     await server.start()
     url = f"http://127.0.0.1:{server.port}"
-    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
         yield replace(api, url=url, client=client)
     await server.stop()
 

@@ -66,9 +66,10 @@ async def test_a_plan_without_a_start_begins_at_once(api: Api) -> None:
 )
 async def test_refused_plans(api: Api, changes: dict[str, Any], named: str) -> None:
     template_id = await make_template(api)
+    now = int(time.time())
     for member in ("start_time", "end_time"):  # given relative to now
         if isinstance(changes.get(member), int):
-            changes = changes | {member: int(time.time()) + changes[member]}
+            changes = changes | {member: now + changes[member]}
     reply = await api.call("POST", PATH, plan(template_id, **changes))
     assert (reply.status_code, reply.json()["error_code"]) == (400, "LIVE.100011001"), reply.text
     assert named in reply.json()["error_detail"]

@@ -14,7 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from livereel.api import server as server_module
 from livereel.api.server import ApiServer
+from tests.ports import free_port
+
+from .conftest import PATIENCE
 
 
 class Slow:
@@ -38,14 +42,21 @@ def app() -> Slow:
     return made
 
 
-async def test_port_0_and_a_taken_port(app: Slow) -> None:
+async def test_port_0_is_any_that_is_free(app: Slow) -> None:
     server = ApiServer(app, "127.0.0.1", 0)
     await server.start()
     assert server.port > 0
-    with pytest.raises(OSError, match="in use"):
-        await ApiServer(app, "127.0.0.1", server.port).start()
     await server.stop()
-    again = ApiServer(app, "127.0.0.1", server.port)
+
+
+async def test_a_port_is_taken_until_its_server_has_stopped(app: Slow) -> None:
+    port = free_port()
+    server = ApiServer(app, "127.0.0.1", port)
+    await server.start()
+    with pytest.raises(OSError, match="in use"):
+        await ApiServer(app, "127.0.0.1", port).start()
+    await server.stop()
+    again = ApiServer(app, "127.0.0.1", port)
     await again.start()
     await again.stop()
     await again.stop()
@@ -60,11 +71,12 @@ async def test_signals_stay_with_their_owner(app: Slow) -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-async def test_stop_lets_a_request_finish(app: Slow) -> None:
+async def test_stop_lets_a_request_finish(app: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "STOP_GRACE", 3600)
     app.go_on.clear()
     server = ApiServer(app, "127.0.0.1", 0)
     await server.start()
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
         request = asyncio.create_task(client.get(f"http://127.0.0.1:{server.port}/"))
         await app.entered.wait()
         stop = asyncio.create_task(server.stop())
@@ -75,12 +87,13 @@ async def test_stop_lets_a_request_finish(app: Slow) -> None:
         await stop
 
 
-async def test_stop_does_not_wait_for_idle_connections(app: Slow) -> None:
+async def test_stop_does_not_wait_for_idle_connections(app: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "STOP_GRACE", 3600)  # whoever is waited for is waited for that long
     server = ApiServer(app, "127.0.0.1", 0)
     await server.start()
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
         await client.get(f"http://127.0.0.1:{server.port}/")
-        await asyncio.wait_for(server.stop(), 2)
+        await asyncio.wait_for(server.stop(), PATIENCE)
 
 
 async def test_tls(app: Slow, tmp_path: Path) -> None:
@@ -88,7 +101,7 @@ async def test_tls(app: Slow, tmp_path: Path) -> None:
     server = ApiServer(app, "127.0.0.1", 0, tls_certificate=certificate, tls_key=key)
     await server.start()
     context = ssl.create_default_context(cafile=str(certificate))
-    async with httpx2.AsyncClient(verify=context, trust_env=False) as client:
+    async with httpx2.AsyncClient(verify=context, trust_env=False, timeout=PATIENCE) as client:
         assert (await client.get(f"https://localhost:{server.port}/")).text == "done"
     await server.stop()
 

@@ -15,7 +15,7 @@ import structlog
 from livereel.api.app import create_app
 from livereel.domain.tenancy import Effect
 
-from .conftest import HOSTNAME, REGION, Api
+from .conftest import HOSTNAME, PATIENCE, REGION, Api
 
 REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}-\d{10}-" + HOSTNAME)
 DOMAIN = "push.example.com"
@@ -507,7 +507,7 @@ async def test_strangers_find_no_metrics(api: Api) -> None:
     app = create_app(replace(api.services, metrics_allow=(ip_network("10.1.0.0/16"),)))
     for client, status in (("10.1.2.3", 200), ("::ffff:10.1.2.3", 200), ("10.2.2.3", 404), ("2002:a01:203::", 404)):
         transport = httpx2.ASGITransport(app, client=(client, 4711))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://here") as stranger:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://here", timeout=PATIENCE) as stranger:
             answer = await stranger.get("/metrics")
         assert answer.status_code == status, client
         assert (b"livereel_" in answer.content) == (status == 200)
