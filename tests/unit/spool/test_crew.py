@@ -51,7 +51,7 @@ def test_a_stuck_strand_holds_up_nobody_else() -> None:
         return len(done) == 5
 
     until(helped)
-    assert crew.threads == 4
+    assert crew.threads > len(stuck)  # one more, or several where that one was slow to begin
     assert not crew.close(0.01)
     let_go.set()
     assert crew.close(30)

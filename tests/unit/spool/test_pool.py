@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from livereel.domain.errors import SpoolError
 from livereel.domain.media import TAG_VIDEO, Tag
 from livereel.domain.recordings import SpoolPosition
+from livereel.spool import pool as pool_module
 from livereel.spool.directories import make_durable
 from livereel.spool.format import segment_path
 from livereel.spool.pool import HAND_OVER_BYTES, SpoolPool
@@ -101,7 +102,8 @@ async def test_a_pass_that_ends_late_in_the_interval_syncs(
     await pool.close()
 
 
-async def test_little_is_handed_over_at_the_end_of_a_pass_only(root: Path) -> None:
+async def test_little_is_handed_over_at_the_end_of_a_pass_only(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "FLUSH_SECONDS", 3600.0)
     pool = SpoolPool(root)
     writer = pool.open("task", "publish-1")
     writer.begin(HEADERS, NOW)
@@ -136,7 +138,8 @@ async def test_starts_that_come_together_share_the_sync_of_the_directory(root: P
     for writer in writers:
         writer.begin(HEADERS, NOW)
         writer.append(gop(0), NOW)
-    pool.flush()
+        pool.flush()
+        await until(lambda: "root" in syncs.names)  # the sync of the first is under way before the others come
     await until(lambda: pool._directory_wanted == len(writers))
     assert not any(writer.first_keyframe_written.is_set() for writer in writers)
     syncs.let_go.set()

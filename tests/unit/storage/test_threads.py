@@ -12,7 +12,7 @@ from livereel.domain.errors import StoreError
 from livereel.storage import threads
 from livereel.storage.threads import BUCKET_THREADS, BucketThreads
 
-PATIENCE, SHORT = 30.0, 0.05  # seconds
+PATIENCE, SHORT = 60.0, 0.05  # seconds
 
 
 class Hung:
