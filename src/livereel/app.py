@@ -440,16 +440,23 @@ async def run(settings: Settings, announce: Callable[[Server], None]) -> None:
     _allow_files()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop_in_order() -> None:
+        # Before anybody is told that the server stops: who reads it may send the second signal at once.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            # A KeyboardInterrupt, which is asyncio's choice for SIGINT, would be one more orderly stop.
+            signal.signal(number, signal.SIG_DFL)
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop_in_order)
     await server.start()
     try:
         announce(server)
         with collected_rarely():
             await stopping.wait()
         log.info("stopping", grace=settings.stop_grace)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
     finally:
         await server.stop()
         log.info("stopped")
