@@ -216,7 +216,8 @@ class ObjectStore:
                 digests.extend(await asyncio.to_thread(_md5, data))
                 yield data
 
-        cleared = self._parts is None or await leftovers.abort_all(self._parts, key)
+        if self._parts is not None:
+            await leftovers.abort_all(self._parts, key)
         with self._errors("store", key):
             done = await obstore.put_async(
                 self._store,
@@ -227,8 +228,8 @@ class ObjectStore:
                 chunk_size=part,
                 max_concurrency=max(1, IN_FLIGHT // part),
             )
-            if not cleared and self._parts is not None:
-                await leftovers.abort_all(self._parts, key)  # the store was away, and is not any more
+            if self._parts is not None:
+                await leftovers.abort_all(self._parts, key)
             # S3 makes the ETag of an object in parts from the MD5s of its parts and their number.
             expected = f"{_md5(digests).hex()}-{len(digests) // 16}"
             return await self._verified(key, size, expected, done["e_tag"])

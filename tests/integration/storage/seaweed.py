@@ -1,5 +1,6 @@
 """A real SeaweedFS with its S3 gateway: started, frozen, killed and started again on the same directory and ports."""
 
+import base64
 import contextlib
 import json
 import shutil
@@ -112,15 +113,20 @@ class Seaweed:
         """As an operator would; the S3 gateway takes directories below /buckets for buckets."""
         self._filer_request("POST", f"/buckets/{name}/")
 
-    def unfinished_uploads(self, bucket: str = BUCKET) -> list[str]:
-        """Multipart uploads that were neither completed nor aborted."""
+    def unfinished_uploads(self, bucket: str = BUCKET, below: str = "") -> list[str]:
+        """Multipart uploads of objects below a path that were neither completed nor aborted."""
         try:
             answer = self._filer_request("GET", f"/buckets/{bucket}/.uploads/?limit=1000", Accept="application/json")
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return []
             raise
-        return [entry["FullPath"] for entry in json.loads(answer)["Entries"] or []]
+        found = []
+        for entry in json.loads(answer)["Entries"] or []:
+            key = base64.b64decode((entry["Extended"] or {}).get("key", "")).decode().lstrip("/")
+            if not below or key.startswith(f"{below}/"):
+                found.append(entry["FullPath"])
+        return found
 
     def log(self) -> str:
         """The end of what it said."""

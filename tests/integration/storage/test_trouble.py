@@ -6,8 +6,9 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from livereel.domain.errors import StoreError
 from livereel.storage import object_store
 from livereel.storage.object_store import PART_SIZE, ObjectStore
 from tests.integration.storage.conftest import config
+from tests.integration.storage.gateway import Gateway, Request
 from tests.integration.storage.proxy import Proxy
 from tests.integration.storage.seaweed import ACCESS_KEY, BUCKET, HOSTED_DOMAIN, SECRET_KEY, Seaweed
 
@@ -36,6 +38,13 @@ def proxy(seaweed: Seaweed) -> Iterator[Proxy]:
     proxy = Proxy(seaweed.s3_port)
     yield proxy
     proxy.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 2 * IN_TIME
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 async def refusal(store: ObjectStore) -> str:
@@ -124,7 +133,30 @@ async def test_a_store_that_hangs_in_mid_upload_fails_in_time(
     assert await ObjectStore("rec-a", config(seaweed, prefix)).stat(KEY) is None
     proxy.go_on()
     assert (await store.put_file(KEY, large)).size == large.stat().st_size
-    assert seaweed.unfinished_uploads() == []
+    assert seaweed.unfinished_uploads(below=prefix) == []
+
+
+async def test_an_upload_that_begins_when_nobody_awaits_it_any_more(seaweed: Seaweed, prefix: str, large: Path) -> None:
+    gateway, go_on, held = Gateway(seaweed.s3_port), threading.Event(), []
+
+    def hang(request: Request) -> None:
+        if request.method == "POST" and "uploads" in request.query and not held:
+            held.append(request)
+            assert go_on.wait(60)
+        elif request.part == 3:  # of the second attempt, which has looked for unfinished ones by now
+            go_on.set()
+            wait_until(lambda: len(seaweed.unfinished_uploads(below=prefix)) == 2)
+
+    gateway.on_request = hang
+    with pytest.raises(StoreError, match="no answer in time"):
+        await ObjectStore(
+            "rec-a", config(seaweed, prefix, endpoint=gateway.endpoint), request_timeout=3 * SHORT
+        ).put_file(KEY, large)
+    assert held
+    store = ObjectStore("rec-a", config(seaweed, prefix, endpoint=gateway.endpoint))
+    assert (await store.put_file(KEY, large)).size == large.stat().st_size
+    assert seaweed.unfinished_uploads(below=prefix) == []
+    gateway.close()
 
 
 async def test_an_upload_that_is_given_up_leaves_nothing_after_the_next(
@@ -139,9 +171,9 @@ async def test_an_upload_that_is_given_up_leaves_nothing_after_the_next(
     with pytest.raises(asyncio.CancelledError):
         await putting
     assert await store.stat(KEY) is None
-    assert len(seaweed.unfinished_uploads()) == 1  # as after a kill: nobody could abort it
+    assert len(seaweed.unfinished_uploads(below=prefix)) == 1  # as after a kill: nobody could abort it
     await store.put_file(KEY, large)
-    assert seaweed.unfinished_uploads() == []
+    assert seaweed.unfinished_uploads(below=prefix) == []
 
 
 async def test_a_large_file_takes_little_memory(seaweed: Seaweed, prefix: str, tmp_path: Path) -> None:
@@ -192,4 +224,4 @@ async def test_a_byte_that_changes_on_the_way_is_noticed(
         await store.put_file(KEY, source)
     assert (await store.put_file(KEY, source)).size == size
     assert b"".join([piece async for piece in store.read(KEY, 0, size)]) == source.read_bytes()
-    assert seaweed.unfinished_uploads() == []
+    assert seaweed.unfinished_uploads(below=prefix) == []

@@ -215,7 +215,7 @@ async def check_stored(life: Life, seaweed: Seaweed, prefix: str, file: RecordFi
     direct = ObjectStore("direct", config(seaweed, prefix))
     assert hashlib.sha256(await whole(direct, file.object_key)).digest() == hashlib.sha256(growing.final).digest()
     await asyncio.wait_for(life.uploads.discards.wait_idle(), PATIENCE)
-    assert seaweed.unfinished_uploads() == []
+    assert seaweed.unfinished_uploads(below=prefix) == []
     async with life.catalogue.read() as uow:
         assert (await uow.uploads.list()).total == 0
     assert life.uploads.backlog("rec-a") == (0, 0, 0.0)
@@ -321,8 +321,34 @@ async def test_a_server_killed_in_mid_upload_goes_on_where_it_was(
     await check_stored(again, seaweed, prefix, stored, growing)
 
 
+async def test_an_upload_that_begins_when_nobody_awaits_it_any_more(
+    new_life: NewLife, stores: Buckets, seaweed: Seaweed, prefix: str, growing: Growing, gateway: Gateway
+) -> None:
+    """A connection that hung lets the request through when the next upload is on its way already."""
+    go_on, held = threading.Event(), []
+
+    def hang(request: Request) -> None:
+        if request.method == "POST" and "uploads" in request.query and not held:
+            held.append(request)
+            assert go_on.wait(PATIENCE)
+
+    gateway.on_request = hang
+    hanging = config(seaweed, prefix, endpoint=gateway.endpoint)
+    stores.object_stores["rec-a"] = ObjectStore("rec-a", hanging, request_timeout=3.0)
+    life = new_life()
+    task, file = recording()
+    await life.begin(task, file)
+    life.uploads.grown(file.job_id, growing.path, growing.grow(3 * PART_SIZE))
+    await until(lambda: set(gateway.parts()) == {2, 3})
+    assert held
+    go_on.set()
+    await until(lambda: len(seaweed.unfinished_uploads(below=prefix)) >= 2)
+    stored = await life.finish(task, file.job_id, growing.close())
+    await check_stored(life, seaweed, prefix, stored, growing)
+
+
 async def test_what_is_not_wanted_any_more_is_aborted(
-    catalogue: Catalogue, new_life: NewLife, seaweed: Seaweed, growing: Growing, gateway: Gateway
+    catalogue: Catalogue, new_life: NewLife, seaweed: Seaweed, prefix: str, growing: Growing, gateway: Gateway
 ) -> None:
     """A file that fails, at once and by the next start if the server dies first."""
     life = new_life()
@@ -330,7 +356,7 @@ async def test_what_is_not_wanted_any_more_is_aborted(
     for dies in (False, True):
         await life.begin(task, file)
         life.uploads.grown(file.job_id, growing.path, growing.grow(4 * PART_SIZE))
-        await until(lambda: len(seaweed.unfinished_uploads()) == 1)
+        await until(lambda: len(seaweed.unfinished_uploads(below=prefix)) == 1)
         if dies:
             await life.die()
             async with catalogue.write() as uow:
@@ -340,7 +366,7 @@ async def test_what_is_not_wanted_any_more_is_aborted(
         else:
             await life.uploads.forget(file.job_id)
         await asyncio.wait_for(life.uploads.discards.wait_idle(), PATIENCE)
-        assert seaweed.unfinished_uploads() == []
+        assert seaweed.unfinished_uploads(below=prefix) == []
         async with catalogue.read() as uow:
             assert (await uow.uploads.list()).total == 0
 
@@ -496,12 +522,12 @@ async def test_a_second_bucket_takes_over_and_the_first_is_cleared_when_it_is_ba
     async with catalogue.read() as uow:
         [left] = (await uow.uploads.list()).items  # what the first one has of it
     assert (left.bucket, left.state) == ("rec-a", UploadState.DISCARDING)
-    assert len(seaweed.unfinished_uploads()) == 1
+    assert len(seaweed.unfinished_uploads(below=prefix)) == 1
 
     gateway.on_request = lambda _request: None
     await asyncio.wait_for(life.uploads.discards.wait_idle(), PATIENCE)
     await until(lambda: life.uploads.outages.last_error("rec-a") is None)
-    assert seaweed.unfinished_uploads() == []
+    assert seaweed.unfinished_uploads(below=prefix) == []
     assert life.uploads.backlog("rec-a") == life.uploads.backlog("rec-b") == (0, 0, 0.0)
     task, again = (
         replace(task, id="c" * 32),

@@ -19,6 +19,7 @@ from livereel.control.uploads.carrier import Carrier, Shared
 from livereel.domain.errors import LivereelError, StoreError
 from livereel.domain.recordings import RecordFile
 from livereel.domain.uploads import Upload, UploadPart
+from livereel.storage import leftovers
 from livereel.storage.port import Part, PartUploads
 from livereel.storage.source import SourceUnreadable, read_piece
 
@@ -43,10 +44,12 @@ class FileCarrier(Carrier):
         self._present: dict[int, tuple[int, str]] | None = None  # what the store says it has; None: to be asked
         self._whole = False
         self._synced = 0
+        self._unheard = False  # whether the store may begin an upload that nobody awaits any more
 
     def resume(self, row: Upload, parts: list[UploadPart]) -> None:
         """Go on where an earlier life stopped."""
         self.row, self.kept = row, True
+        self._unheard = row.part_size > 0 and row.upload_id is None
         self._sent = {part.number: Part(*part) for part in parts}
 
     def begun_again(self) -> None:
@@ -109,6 +112,8 @@ class FileCarrier(Carrier):
         numbers = range(1, self._count(end) + 1)
         assert self.row.upload_id is not None
         await uploads.complete(self.row.object_key, self.row.upload_id, [self._sent[number] for number in numbers])
+        if self._unheard:
+            await leftovers.abort_all(uploads, self.row.object_key)
         self._done()
         return True
 
@@ -178,8 +183,9 @@ class FileCarrier(Carrier):
         await self.keep(part_size=size)
         for upload_id in await uploads.unfinished(self.row.object_key):
             await uploads.abort(self.row.object_key, upload_id)
+        self._unheard, unheard = True, self._unheard
         upload_id = await uploads.begin(self.row.object_key)
-        self._present = {}
+        self._unheard, self._present = unheard, {}
         await self.keep(upload_id=upload_id, put_keys=[self.row.object_key])
 
     async def _send(self, uploads: PartUploads, numbers: Iterable[int]) -> None:
