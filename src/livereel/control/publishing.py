@@ -1,5 +1,7 @@
 """Who may push what: admission of publishers and what happens when a push begins or ends."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -26,6 +28,10 @@ from livereel.streams.stream import Stream
 log = structlog.get_logger()
 
 _SHOWN = 256  # characters logged of a stream that nobody has checked yet
+
+#: Seconds that a push waits for the end of the one before it to be written down, before it is refused. An encoder that
+#: comes back at once must not be turned away by a slow disk of ours; more patience few of them have.
+ENDING_WAIT = 10.0
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +72,7 @@ class Publishing:
         self._closing = False
         self._admissions: set[_Admission] = set()
         self._begun: set[StreamKey] = set()  # streams behind which pushes may wait
+        self._endings: dict[StreamKey, asyncio.Event] = {}  # streams that are over and not free yet
         #: Ends all pushes of a stream, telling encoders the reason, and returns when `ended` has been called for each;
         #: set by the composition root, since ingest lies above.
         self.cut_pushes: Callable[[StreamKey, str], Awaitable[None]] = _nobody
@@ -91,6 +98,7 @@ class Publishing:
 
     async def _admit(self, admission: _Admission, target: PublishTarget, client_ip: str, node_ip: str) -> Push:
         key = admission.key
+        await self._end_of_last(key)
         domain = await self._checked(key, target.query)
         publish = Publish(self._new_id(), client_ip, node_ip, target.query, self._clock.now())
         live = self._registry.get(key)
@@ -116,6 +124,12 @@ class Publishing:
         metrics.publishes.labels("accepted").inc()
         log.info("publish", stream=str(key), publish=publish.id, client_ip=client_ip)
         return stream
+
+    async def _end_of_last(self, key: StreamKey) -> None:
+        if (ending := self._endings.get(key)) is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ENDING_WAIT):
+                    await ending.wait()
 
     def _stand_by(self, admission: _Admission, live: Stream, publish: Publish) -> Standby:
         if admission.cut is not None:
@@ -146,11 +160,16 @@ class Publishing:
             log.info("push_over", stream=str(push.key), publish=publish.id, reason=reason)
             return
         self._begun.discard(stream.key)
+        self._endings[stream.key] = free = asyncio.Event()
         try:
             await self._owner.publish_ended(stream)
             await self._notify(stream, PublishEvent.PUBLISH_DONE)
         finally:
-            await self._cluster.release(stream.key)
+            try:
+                await self._cluster.release(stream.key)
+            finally:
+                self._endings.pop(stream.key, None)
+                free.set()
         log.info("publish_done", stream=str(stream.key), publish=publish.id, reason=reason)
 
     async def cut(self, key: StreamKey, reason: str) -> None:

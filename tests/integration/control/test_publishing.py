@@ -1,9 +1,11 @@
 """Who may push what, and what the application is told."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from livereel.control import publishing
 from livereel.control.domains import NewDomain
 from livereel.control.recovery import recover
 from livereel.domain.errors import DomainNotOff, PublishRefused
@@ -11,6 +13,7 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.messages import NotificationConfig
 from livereel.domain.tenancy import DomainStatus, DomainType
 from livereel.rtmp.url import PublishTarget
+from livereel.streams.stream import Stream
 from tests.integration.control.conftest import KEY, PROJECT, Node
 
 
@@ -59,6 +62,34 @@ async def test_one_publisher_per_key_and_the_next_one_after_it(node: Node) -> No
     with pytest.raises(PublishRefused, match="already"):
         await node.push()
     await node.publishing.ended(first, "gone")
+    await node.push()
+
+
+async def test_a_push_that_comes_back_at_once_waits_until_the_last_is_written_down(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, publish_ended = asyncio.Event(), node.owner.publish_ended
+
+    async def slowly(stream: Stream) -> None:
+        await written.wait()
+        await publish_ended(stream)
+
+    monkeypatch.setattr(node.owner, "publish_ended", slowly)
+    first = await node.push()
+    ending = asyncio.create_task(node.publishing.ended(first, "gone"))
+    back = asyncio.create_task(node.push())
+    await asyncio.sleep(0.1)  # in which it would be refused
+    written.set()
+    assert (await back).key == KEY
+    await ending
+
+    written.clear()
+    ending = asyncio.create_task(node.publishing.ended(await back, "gone"))
+    monkeypatch.setattr(publishing, "ENDING_WAIT", 0.01)  # the disk hangs
+    with pytest.raises(PublishRefused, match="already"):
+        await node.push()
+    written.set()
+    await ending
     await node.push()
 
 
