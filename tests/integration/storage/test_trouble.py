@@ -179,27 +179,31 @@ async def test_an_upload_that_is_given_up_leaves_nothing_after_the_next(
 async def test_a_large_file_takes_little_memory(seaweed: Seaweed, prefix: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     with source.open("wb") as file:
-        for _ in range(100):
+        for _ in range(256):
             file.write(os.urandom(1 << 20))
     script = textwrap.dedent(
         f"""
-        import asyncio, resource
+        import asyncio
         from pathlib import Path
         from livereel.storage.config import BucketConfig
         from livereel.storage.object_store import ObjectStore
+
+        def most():  # KiB; getrusage would tell the most of the test process, which this one was forked from
+            [line] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+            return int(line.split()[1])
 
         async def main():
             store = ObjectStore("rec-a", BucketConfig("s3://{BUCKET}/{prefix}", "{seaweed.endpoint}", "us-east-1",
                 credentials={{"access_key": "{ACCESS_KEY}", "secret_key": "{SECRET_KEY}"}}))
             await store.check()
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = most()
             stored = await store.put_file("large", Path("{source}"))
-            assert stored.size == 100 << 20
+            assert stored.size == 256 << 20
             read = 0
             async for piece in store.read("large", 0, stored.size):
                 read += len(piece)
             assert read == stored.size
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+            print(most() - before)
 
         asyncio.run(main())
         """
@@ -208,7 +212,8 @@ async def test_a_large_file_takes_little_memory(seaweed: Seaweed, prefix: str, t
         subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 64 * 1024  # KiB: parts in flight, one being read, one being sent
+    # KiB: parts in flight, one being read, one being sent, and what allocators keep of those before: 40 to 90 MiB of the 256.
+    assert int(done.stdout) < 192 * 1024
 
 
 @pytest.mark.parametrize("size", [PART_SIZE, PART_SIZE + 100_000])
