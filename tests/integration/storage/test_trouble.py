@@ -212,7 +212,7 @@ async def test_a_large_file_takes_little_memory(seaweed: Seaweed, prefix: str, t
         subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
-    # KiB: parts in flight, one being read, one being sent, and what allocators keep of those before: 40 to 90 MiB of the 256.
+    # KiB: parts in flight, one being read and sent, and what allocators keep: 40 to 90 MiB of the 256.
     assert int(done.stdout) < 192 * 1024
 
 
