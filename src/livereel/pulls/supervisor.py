@@ -5,7 +5,6 @@ one goes on until it fails too.
 """
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from livereel.domain.clock import Clock
-from livereel.observe import metrics
+from livereel.observe import children, metrics
 from livereel.pulls.events import (
     Alarm,
     Failed,
@@ -217,7 +216,7 @@ class _Run:
         except (ValueError, KeyError, TypeError) as error:
             ending, code = Failed(f"the worker process cannot be understood: {error}", "source"), 0
         finally:
-            await _end(process)
+            await children.dismiss([process], STOP_GRACE)
             self.process = None
         return ending or Failed(f"the worker process died (exit code {code})", "source")
 
@@ -237,17 +236,3 @@ class _Run:
             await self._on_event(self.plan.task_id, event)
         except Exception:
             log.exception("pull_event_not_handled", task=self.plan.task_id, kind=type(event).__name__)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Have a worker end its push, or kill it; also while we are being cancelled."""
-    if process.returncode is None:
-        if process.stdin is not None:
-            process.stdin.close()
-        waiting = asyncio.ensure_future(process.wait())
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(waiting), STOP_GRACE)
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        await waiting

@@ -20,7 +20,7 @@ import structlog
 from livereel.domain.clock import Clock
 from livereel.domain.recordings import SpoolPosition
 from livereel.domain.templates import RecordFormat
-from livereel.observe import metrics
+from livereel.observe import children, metrics
 from livereel.observe.logging import worker_arguments
 from livereel.recorder import busy
 from livereel.recorder.events import (
@@ -54,6 +54,7 @@ AGAIN_FIRST, AGAIN_LONGEST = 0.5, 30.0  # seconds
 # A full disk has room again when somebody makes some. Every try begins the open files anew, so tries get rarer.
 ROOM_RETRY_FIRST, ROOM_RETRY_LONGEST = 2.0, 60.0  # seconds
 STOP_GRACE = 5.0  # seconds; a worker ends at once when its stdin closes unless a muxer call is under way
+KILL_GRACE = 5.0  # seconds; a process that was killed ends at once unless it waits for a disk that hangs
 
 
 @dataclass(slots=True)
@@ -131,8 +132,10 @@ class RecorderSupervisor:
                 worker.process.stdin.close()
         if self._lives:
             _, hanging = await asyncio.wait(self._lives, timeout=STOP_GRACE)
-            for worker in self._workers if hanging else ():
-                _kill(worker.process)
+            if hanging:
+                for worker in self._workers:
+                    _kill(worker.process)
+                _, hanging = await asyncio.wait(hanging, timeout=KILL_GRACE)
             for life in hanging:
                 life.cancel()
             await asyncio.gather(*self._lives, return_exceptions=True)
@@ -237,8 +240,8 @@ class RecorderSupervisor:
         )
         worker.process = process
         try:
-            if self._stopping.is_set() and process.stdin is not None:
-                process.stdin.close()
+            if self._stopping.is_set():  # it was being started when the others were told
+                _kill(process)
             for task in worker.tasks.values():
                 if not task.done:
                     self._hand_over(task)
@@ -249,7 +252,7 @@ class RecorderSupervisor:
                         self._take(worker, from_json(line))
         except Exception:
             log.exception("worker_output_unreadable", worker=worker.number)
-            _kill(process)
+            return await children.kill(process)
         except asyncio.CancelledError:
             _kill(process)
             raise

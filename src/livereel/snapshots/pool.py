@@ -5,7 +5,6 @@ had fails, and the next one gets a new worker.
 """
 
 import asyncio
-import contextlib
 import json
 import sys
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from livereel.domain.errors import LivereelError
-from livereel.observe import metrics
+from livereel.observe import children, metrics
 from livereel.snapshots.wire import HEAD_MAX_BYTES, JPEG_MAX_BYTES, LENGTH, request
 from livereel.streams.pictures import CodedPicture
 
@@ -73,14 +72,9 @@ class PicturePool:
 
     async def stop(self) -> None:
         """End the workers; nobody may be waiting for a picture any more."""
-        for process in self._all:
-            if process.stdin is not None:
-                process.stdin.close()
-        if self._all:
-            await asyncio.wait([asyncio.ensure_future(process.wait()) for process in self._all], timeout=STOP_GRACE)
-        for process in list(self._all):
-            await self._end(process)
+        processes, self._all = self._all, set()
         self._idle.clear()
+        await children.dismiss(processes, STOP_GRACE)
 
     async def _start(self) -> asyncio.subprocess.Process:
         try:
@@ -98,9 +92,7 @@ class PicturePool:
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self._all.discard(process)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await children.kill(process)
 
 
 async def _ask(process: asyncio.subprocess.Process, coded: CodedPicture) -> Picture | str:

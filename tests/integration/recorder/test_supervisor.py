@@ -363,7 +363,7 @@ async def test_broken_spec_fails_its_task_only(
 
 async def test_workers_end_with_the_supervisor(tmp_path: Path) -> None:
     async with recorder(tmp_path, workers=2) as made:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(made.supervisor.processes()) < 2:
                 await asyncio.sleep(0.02)
         pids = made.supervisor.processes()
@@ -371,3 +371,16 @@ async def test_workers_end_with_the_supervisor(tmp_path: Path) -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+async def test_a_worker_that_hangs_is_gone_with_the_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "STOP_GRACE", 0.5)
+    monkeypatch.setattr(supervisor_module, "KILL_GRACE", 60.0)
+    async with recorder(tmp_path) as made:
+        async with asyncio.timeout(60):
+            while not made.supervisor.processes():
+                await asyncio.sleep(0.02)
+        [worker] = made.supervisor.processes()
+        os.kill(worker, signal.SIGSTOP)
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)

@@ -17,6 +17,8 @@ from livereel.snapshots.pool import Picture, PictureFailed, PicturePool
 from livereel.streams.pictures import CodedPicture, PictureTap
 from livereel.testing.source import generate_tags
 
+LONG = 120.0  # seconds for a picture, where its time is not what a test is about
+
 
 def coded(codec: str, after: int = 0, size: tuple[int, int] = (320, 180), seconds: float = 1.2) -> CodedPicture:
     """A picture of the generated test picture."""
@@ -37,7 +39,7 @@ def shown(picture: Picture, path: Path) -> av.VideoFrame:
 
 @pytest.fixture
 async def pool() -> AsyncIterator[PicturePool]:
-    made = PicturePool(1)
+    made = PicturePool(1, timeout=LONG)
     yield made
     await made.stop()
     assert not made.processes()
@@ -122,7 +124,7 @@ async def test_a_worker_that_hangs_is_replaced(pool: PicturePool) -> None:
     pool._timeout = 0.5
     with pytest.raises(PictureFailed, match=r"within 0\.5 s"):
         await pool.make(picture)
-    pool._timeout = 60.0
+    pool._timeout = LONG
     assert (await pool.make(picture)).height == 180
 
 
@@ -137,8 +139,31 @@ async def test_who_gives_up_leaves_no_half_answer(pool: PicturePool) -> None:
     assert await pool.make(picture) == await pool.make(picture)
 
 
+async def test_who_gives_up_amid_a_large_picture_gets_another_worker(
+    pool: PicturePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of the answer has come than asyncio takes in while nobody reads, so the worker still writes."""
+    ask = pool_module._ask
+
+    async def give_up(process: asyncio.subprocess.Process, picture: CodedPicture) -> Picture | str:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(pool_module.request(picture))
+        await process.stdout.readexactly(1)
+        while not process.stdout._paused:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+        raise TimeoutError
+
+    monkeypatch.setattr(pool_module, "_ask", give_up)
+    with pytest.raises(PictureFailed, match="no picture within"):
+        await pool.make(coded("h264", size=(3840, 2160), seconds=0.03))
+    assert not pool.processes()
+    monkeypatch.setattr(pool_module, "_ask", ask)
+    assert (await pool.make(coded("h264"))).height == 180
+
+
 async def test_no_more_workers_than_allowed() -> None:
-    pool = PicturePool(2)
+    pool = PicturePool(2, timeout=LONG)
     try:
         picture = coded("h264")
         made = await asyncio.gather(*(pool.make(picture) for _ in range(8)))

@@ -90,7 +90,7 @@ async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
     taker = SnapshotTaker(
         catalogue=catalogue,
         registry=registry,
-        pool=PicturePool(1),
+        pool=PicturePool(1, timeout=120),
         stores=stores,
         clock=clock,
         wake_dispatcher=lambda: woken.append(None),
