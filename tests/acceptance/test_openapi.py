@@ -42,7 +42,7 @@ REGION = "cn-north-4"
 NOBODY = "http://127.0.0.1:9/"  # where nobody listens
 ROOT = "/v1/{project}"
 LOGIN = "/v3/auth/tokens"
-TIMEOUT = 60.0  # seconds; START waits 10 s for a key frame
+TIMEOUT = 120.0  # seconds; START waits 10 s for a key frame
 
 CHECKS = [
     not_a_server_error,
@@ -188,7 +188,7 @@ def known(described: LiveServer, live: None) -> dict[str, list[Any]]:
 @pytest.fixture(scope="module")
 def document(described: LiveServer) -> dict[str, Any]:
     """The document as the server tells it."""
-    return dict(requests.get(f"{described.endpoint}/openapi.json", timeout=10).json())
+    return dict(requests.get(f"{described.endpoint}/openapi.json", timeout=TIMEOUT).json())
 
 
 def schema_of(document: dict[str, Any]) -> schemathesis.BaseSchema:

@@ -74,6 +74,6 @@ def run_program(server: LiveServer, command: list[str], **environment: str) -> t
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     return done.returncode, done.stdout.decode(errors="replace")

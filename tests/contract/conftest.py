@@ -35,8 +35,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Any:
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """One server for all contract tests; its log must be clean after all of them."""
-    yield from run_server(tmp_path_factory.mktemp("contract"), LIVEREEL_PULLS__ALLOW_PRIVATE="127.0.0.0/8")
+    """One server for all contract tests; its log must be clean after all of them.
+
+    Without quotas: tests ask again and again until something is there, and how often is up to the machine.
+    """
+    environment = {"LIVEREEL_PULLS__ALLOW_PRIVATE": "127.0.0.0/8", "LIVEREEL_API__RATE_LIMITS": "false"}
+    yield from run_server(tmp_path_factory.mktemp("contract"), **environment)
 
 
 @pytest.fixture

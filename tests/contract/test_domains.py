@@ -108,7 +108,7 @@ def test_key_chains_and_signed_urls(api: Contract, domain: str) -> None:
     assert api("CreateUrlAuthchain", body=wanted) == {"keychain": [sign_d(KEY, "cam01", at)]}
     now = int(time.time())
     [signed] = api("CreateUrlAuthchain", body=sdk.CreateUrlAuthchainReq(**names))["keychain"]
-    assert signed in [sign_d(KEY, "cam01", second) for second in range(now, now + 10)]
+    assert signed in [sign_d(KEY, "cam01", second) for second in range(now, int(time.time()) + 1)]
 
     assert api("DeleteDomainKeyChain", domain=domain) == {}
     assert api("ShowDomainKeyChain", domain=domain) == {"key": ""}

@@ -14,6 +14,7 @@ from tests.contract.client import DAY, HEX_32, Between, Contract, Like
 from tests.contract.client import UTC as UTC_TIME
 from tests.contract.test_templates import every_member, fewest_members, template
 
+FOOTAGE = 60  # seconds that are pushed; a recording is no longer, however late it is stopped
 REQUEST = Like(REQUEST_ID.pattern)
 LINK = r"http://127\.0\.0\.1:\d+/files/rec-a/{key}\?expires=\d+&signature=[0-9a-f]{{64}}"
 
@@ -39,8 +40,13 @@ def expected_content(item: dict[str, Any], domain: str, **changes: Any) -> dict[
         "download_url": Like(LINK.format(key=key.replace(".", r"\."))),
         "start_time": Like(DAY),
         "end_time": Like(DAY),
-        "duration": Between(3, 30),
+        "duration": Between(3, FOOTAGE),
     }
+
+
+def wait_for_media(server: LiveServer, slices: str) -> None:
+    """Wait until enough is recorded to be told of: two HLS slices of 2 s, stored under names like `slices`."""
+    wait_until(lambda: len(list(server.bucket.glob(slices))) >= 2, 60, f"two of {slices}")
 
 
 @pytest.mark.operations("RunRecord", "ListRecordContents", "CreateRecordIndex")
@@ -53,9 +59,8 @@ def test_a_recording(server: LiveServer, api: Contract, domain: str, ffmpeg_push
     encoder = ffmpeg_push(server.push_url("cam01", domain=domain))
     names = sdk.RecordControlInfo(publish_domain=domain, app="live", stream="cam01")
     wait_until(lambda: api("ListLiveStreamsOnline", publish_domain=domain)["total_num"], 60, "the stream")
-    time.sleep(1)
     assert api("RunRecord", action="START", body=names) == {"x_request_id": REQUEST}
-    time.sleep(5)
+    wait_for_media(server, "archive/live/cam01/*.ts")
     assert api("RunRecord", action="STOP", body=names) == {"x_request_id": REQUEST}
     encoder.stop()
     ended = time.time()
@@ -94,7 +99,7 @@ def test_a_recording(server: LiveServer, api: Contract, domain: str, ffmpeg_push
         "stream": "cam01",
         "start_time": Like(UTC_TIME),
         "end_time": Like(UTC_TIME),
-        "duration": Between(3, 30),
+        "duration": Between(3, FOOTAGE),
         "width": 640,
         "height": 360,
         "location": "cn-north-4",
@@ -110,7 +115,9 @@ def test_a_recording(server: LiveServer, api: Contract, domain: str, ffmpeg_push
 
 @pytest.mark.operations("CreateScheduleRecordTasks", "ListScheduleRecordTasks", "DeleteScheduleRecordTasks")
 def test_a_planned_recording(server: LiveServer, api: Contract, domain: str, ffmpeg_push: Push) -> None:
-    rule = api("CreateRecordRule", body=template(domain, fewest_members("FLV"), record_type="PLAN_RECORD"))
+    config = fewest_members("HLS")
+    config.hls_config.record_slice_duration = 2
+    rule = api("CreateRecordRule", body=template(domain, config, record_type="PLAN_RECORD"))
     began, names = time.time(), {"domain": domain, "app": "live", "stream": "cam01"}
     end = int(began) + 3600
     now = sdk.ScheduleRecordTasksReq(**names, end_time=end, template_id=rule["id"])
@@ -143,8 +150,7 @@ def test_a_planned_recording(server: LiveServer, api: Contract, domain: str, ffm
     assert listed(start_time=int(began) + 7200) == page | {"total": 1, "tasks": [second]}
 
     ffmpeg_push(server.push_url("cam01", domain=domain))
-    wait_until(lambda: api("ListLiveStreamsOnline", publish_domain=domain)["total_num"], 60, "the stream")
-    time.sleep(5)
+    wait_for_media(server, f"Record/{domain}/**/*.ts")
     assert api("DeleteScheduleRecordTasks", task_id=made["task_id"]) == {"x_request_id": REQUEST}
     stopped = Between(began, time.time() + 1)
     assert listed(task_id=made["task_id"]) == page | {"total": 1, "tasks": [first | {"stop_time": stopped}]}

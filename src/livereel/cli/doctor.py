@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from livereel.storage.config import BucketConfig
 
 DISK_FAIL, DISK_WARN = 1 << 30, 10 << 30  # bytes: minutes of a few streams; an hour of 8 streams
-PROBE_TIMEOUT = 30.0  # seconds for a subprocess to import libav on a busy machine
+PROBE_TIMEOUT = 60.0  # seconds for a subprocess to import libav on a busy machine
+ANSWER_TIMEOUT = 15.0  # seconds for a livereel on a busy machine to say that it is there
 BUCKET_TIMEOUT = 10.0  # seconds for a request to a store; a healthy one answers in one
 FILES_PER_STREAM = 2  # open files: the socket and the spool segment
 FILES_BESIDE = 200  # open files of everything else
@@ -331,11 +332,11 @@ def _healthy(settings: "Settings") -> bool:
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
             parts.hostname,
             parts.port,
-            timeout=3,
+            timeout=ANSWER_TIMEOUT,
             context=ssl._create_unverified_context(),  # noqa: S323
         )
     else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=3)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=ANSWER_TIMEOUT)
     with contextlib.closing(connection):
         try:
             connection.request("GET", "/healthz")

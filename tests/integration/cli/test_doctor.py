@@ -21,8 +21,11 @@ from livereel.observe.clock import SystemClock
 
 @pytest.fixture(autouse=True)
 def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A directory without anything, and ports that are free."""
+    """A directory without anything on a disk with room, which this machine's may not have, and ports that are free."""
     monkeypatch.chdir(tmp_path)
+    usage = shutil.disk_usage(Path())
+    roomy = usage._replace(total=1 << 40, used=1 << 39, free=1 << 39)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _place: roomy)
     monkeypatch.setenv("LIVEREEL_RTMP__PORT", "0")
     monkeypatch.setenv("LIVEREEL_API__PORT", "0")
     monkeypatch.setenv("LIVEREEL_API__HOST", "127.0.0.1")
@@ -67,8 +70,6 @@ def test_spools_of_damaged_files() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("HIGH_WATER", "0.05"), ("RESERVE", str(1 << 60))])
 def test_a_disk_without_room_for_recordings(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    usage = shutil.disk_usage(Path())
-    monkeypatch.setattr(shutil, "disk_usage", lambda _place: usage._replace(used=usage.free))
     assert findings()["data_dir"][0][0] in {"ok", "warn"}
     monkeypatch.setenv(f"LIVEREEL_DISK__{name}", value)
     verdict, text = findings(code=1)["data_dir"][0]
@@ -114,7 +115,7 @@ def test_ports_of_a_running_livereel(listener: int, monkeypatch: pytest.MonkeyPa
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         monkeypatch.setenv("LIVEREEL_API__PORT", str(server.server_port))
         monkeypatch.setenv("LIVEREEL_RTMP__PORT", str(listener))
         found = findings()

@@ -30,7 +30,7 @@ ADDRESS = {"HOST": "127.0.0.1", "PORT": "0"}
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     """Exit status and standard error."""
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=200)
     return process.returncode, errors
 
 

@@ -20,7 +20,7 @@ import (
 
 const (
 	recorded = 4 * time.Second
-	patience = 20 * time.Second
+	patience = 90 * time.Second
 	formats  = 2
 )
 

@@ -34,7 +34,7 @@ import java.util.Map;
 public class CentralFlow {
 
     private static final long RECORDED_MS = 4000;
-    private static final long PATIENCE_MS = 20000;
+    private static final long PATIENCE_MS = 90000;
     private static final int FORMATS = 2;
 
     private static final String DOMAIN = System.getenv("LIVE_PUBLISH_DOMAIN");
