@@ -23,6 +23,7 @@ from tests.ports import free_port
 
 LOOPBACK = DispatcherConfig(allow_private=(ip_network("127.0.0.0/8"), ip_network("::1/128")), timeout=30.0)
 Reply = web.StreamResponse | int
+PATIENCE = 120.0  # seconds for whatever has to come about
 
 
 def link(bucket: str, key: str, now: float) -> str:
@@ -128,15 +129,15 @@ class Outbox:
         async with self.catalogue.read() as work:
             return await work.outbox.deliveries(message_id)
 
-    async def until(self, state: MessageState, count: int, *, within: float = 60.0) -> list[OutboxMessage]:
+    async def until(self, state: MessageState, count: int) -> list[OutboxMessage]:
         """Wait until `count` messages are in `state`."""
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(PATIENCE):
             while len(found := await self.messages(state)) < count:
                 await asyncio.sleep(0.02)
         return found
 
-    async def until_attempts(self, message_id: int, attempts: int, *, within: float = 60.0) -> OutboxMessage:
-        async with asyncio.timeout(within):
+    async def until_attempts(self, message_id: int, attempts: int) -> OutboxMessage:
+        async with asyncio.timeout(PATIENCE):
             while (found := await self.message(message_id)).attempts < attempts:
                 await asyncio.sleep(0.02)
         return found

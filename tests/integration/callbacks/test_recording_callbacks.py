@@ -17,7 +17,7 @@ from livereel.domain.keys import StreamKey
 from livereel.domain.messages import CallbackConfig, CallbackEvent, MessageState, SignType
 from livereel.domain.recordings import Task
 from livereel.observe.clock import SystemClock
-from tests.integration.callbacks.conftest import Outbox, Receiver, Reply
+from tests.integration.callbacks.conftest import PATIENCE, Outbox, Receiver, Reply
 from tests.integration.callbacks.test_delivery import HandClock
 from tests.unit.callbacks.test_payloads import FILE, TASK
 
@@ -152,7 +152,7 @@ async def test_a_bad_receiver_holds_up_only_its_own_recording(outbox: Outbox, re
     for event in (CallbackEvent.RECORD_START, CallbackEvent.RECORD_FILE_COMPLETE, CallbackEvent.RECORD_OVER):
         await tell(outbox, event)
     await outbox.dispatch()
-    await outbox.until(MessageState.DELIVERED, 3, within=60)  # behind the others it would take minutes
+    await outbox.until(MessageState.DELIVERED, 3)  # behind the others it would take minutes
     assert [body["event_type"] for body in ours.bodies] == ["RECORD_START", "RECORD_FILE_COMPLETE", "RECORD_OVER"]
     assert {body["event_type"] for body in theirs.bodies} <= {"RECORD_START"}  # none overtook the one before it
 
@@ -192,7 +192,7 @@ async def test_a_replayed_callback_is_sent_again_as_new(outbox: Outbox, receiver
     async with outbox.catalogue.write() as work:
         await work.outbox.replay(message_id, SystemClock().now())
     dispatcher.notify()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while len(receiver.bodies) < 2:
             await asyncio.sleep(0.02)
     await outbox.until(MessageState.DELIVERED, 1)
