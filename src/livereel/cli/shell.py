@@ -67,9 +67,15 @@ class Desk:
 
 
 def settings_of(context: typer.Context) -> "Settings":
-    """The settings, from the file that `--config` names or the usual places. Ends the program if they are broken."""
+    """The settings, from the file that `--config` names or the usual places. Ends the program if they are broken.
+
+    Log lines go to standard error from now on: what a command prints is its answer, to be read by programs too.
+    """
+    import structlog
+
     from livereel import settings
 
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         return settings.load(context.find_root().obj)
     except settings.BadSettings as problem:
@@ -78,11 +84,7 @@ def settings_of(context: typer.Context) -> "Settings":
 
 def at_desk(context: typer.Context, work: "Callable[[Desk], Coroutine[Any, Any, Any]]") -> Any:
     """Run `work` on the catalogue; tells errors in one line and ends the program."""
-    import structlog
-
     settings = settings_of(context)
-    # What a command prints is its answer; who deleted what goes beside it.
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
     async def opened() -> Any:
         async with _desk(settings) as desk:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from livereel.catalogue.engine import open_catalogue
 from livereel.catalogue.port import Catalogue
+from livereel.cli import verify as verify_module
 from livereel.cli.main import app
 from livereel.control.report import recording_json
 from livereel.domain.recordings import RecordFile, Slice, Task
@@ -23,6 +25,7 @@ from livereel.domain.templates import RecordFormat
 from livereel.domain.verification import Verification
 from livereel.storage.local import LocalStore
 from livereel.testing.source import generate_tags
+from livereel.verify.pool import VerifyPool
 from tests.integration.catalogue.nouns import NOW, make_file, make_task
 from tests.integration.recorder.spools import FLV, HLS, MP4, Spool, finished, run, spec
 
@@ -103,7 +106,7 @@ def rows(data: Path) -> dict[str, RecordFile]:
 def verify(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, ["verify", *arguments], catch_exceptions=False)
     assert result.exit_code == code, result.output
-    return result.output
+    return result.stdout or result.stderr  # a long run tells beside its answer how far it has come
 
 
 def report(*arguments: str, code: int = 0) -> dict[str, Any]:
@@ -117,6 +120,20 @@ def test_whole_recordings(data: Path) -> None:
         assert file.sha256 is not None
     assert report("--bucket", "rec-b")["files"] == report("--task", "nothing")["files"] == 0
     assert report("--since", "1h")["files"] == report("--since", "2026-08-01T00:00:00Z")["files"] == 0
+
+
+def test_a_long_run_with_trouble_tells_of_it_beside_its_answer(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = VerifyPool.stop
+
+    async def troubled(pool: VerifyPool) -> None:
+        structlog.get_logger().warning("verify_worker_died")
+        await stop(pool)
+
+    monkeypatch.setattr(VerifyPool, "stop", troubled)
+    monkeypatch.setattr(verify_module, "PROGRESS_EVERY", 0.0)
+    result = CliRunner().invoke(app, ["verify", "--json"], catch_exceptions=False)
+    assert json.loads(result.stdout)["verified"] == 3
+    assert "3 files, " in result.stderr and "verify_worker_died" in result.stderr
 
 
 def test_what_is_missing_changed_or_extra(data: Path) -> None:
