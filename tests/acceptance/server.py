@@ -217,7 +217,7 @@ class LiveServer:
             input=stdin.encode(),
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=200,  # seconds; a command takes six on a busy machine
         )
         output = done.stdout.decode()
         assert done.returncode == code, f"livereel {' '.join(arguments)}: {done.stderr.decode()}{output}"
