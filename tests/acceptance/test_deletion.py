@@ -21,7 +21,9 @@ def record(server: LiveServer, ffmpeg_push: Push, stream: str) -> tuple[str, lis
     encoder.stop()
     files = [server.bucket / item.obs_addr.object for item in sdk.wait_contents(stream)]
     manifests = [manifest_beside(file) for file in files]
-    return manifests[0]["task_id"], sorted({path for file in files for path in file.parent.iterdir()})
+    task_id = str(manifests[0]["task_id"])
+    wait_until(lambda: shown(server, task_id)["state"] == "completed", PATIENCE, "the end of the task")
+    return task_id, sorted({path for file in files for path in file.parent.iterdir()})
 
 
 def shown(server: LiveServer, task_id: str) -> dict[str, Any]:
