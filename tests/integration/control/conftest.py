@@ -172,7 +172,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
             new_id=new_id,
             node="node-1",
             spool_dir=tmp_path / "spool",
-            key_frame_timeout=30.0,
+            key_frame_timeout=120.0,
         )
 
     owner = make_owner()

@@ -18,7 +18,7 @@ ARMED = StartOptions(armed=True)
 
 
 async def recording(node: Node) -> str:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.01)
     return node.owner.running()[0].id
@@ -102,7 +102,7 @@ async def test_stop_while_an_armed_stream_sends_no_key_frame(node: Node) -> None
     task_id = await node.recording.start(PROJECT, KEY, ARMED)
     await node.push()
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await node.recording.stop(PROJECT, KEY) == task_id
     assert (await row(node, task_id)).state is TaskState.COMPLETED
 
@@ -115,7 +115,7 @@ async def test_stop_just_before_an_armed_stream_is_waited_for(node: Node) -> Non
         await asyncio.sleep(0.1)
         stopping = asyncio.create_task(node.recording.stop(PROJECT, KEY))
         await asyncio.sleep(0.1)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await stopping == task_id
     assert (await row(node, task_id)).state is TaskState.COMPLETED
 
@@ -153,7 +153,7 @@ async def test_it_holds_across_a_restart(node: Node, with_stream: bool) -> None:
         spool_dir=node.root / "spool",
     )
     await live(node, KEY_FRAME)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not again.running():
             await asyncio.sleep(0.01)
     assert (again.running()[0].id == task_id) is not with_stream

@@ -41,7 +41,7 @@ async def test_a_continuous_template_whose_bucket_was_cancelled(node: Node, buck
     stream = await node.push()
     stream.feed(HEADERS, node.clock.now())
     node.feed(stream, KEY_FRAME)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await states(node) != [TaskState.FAILED]:
             await asyncio.sleep(0.02)
 

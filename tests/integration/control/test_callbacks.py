@@ -167,7 +167,7 @@ async def test_a_crash_before_the_commit_tells_nothing_and_the_next_try_tells_on
     with monkeypatch.context() as patched:
         patched.setattr(type(node.announcer), "change", dying)
         await node.finishing.handle(finished(node, task))
-        await asyncio.wait_for(died.wait(), 30)
+        await asyncio.wait_for(died.wait(), 60)
         await node.finishing.stop()
     assert await events(node) == ["START", "NEW_FILE_START"]
     await restart(node)
@@ -268,11 +268,11 @@ async def test_a_continuous_recording_that_never_begins_fails(node: Node) -> Non
     await node.template(RecordType.CONTINUOUS)
     stream = await node.push()
     stream.feed(HEADERS, node.clock.now())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await states(node):  # it waits for its first key frame
             await asyncio.sleep(0.02)
     await node.publishing.ended(stream, "gone")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await events(node):
             await asyncio.sleep(0.02)
     assert await events(node) == ["FAILED"]
@@ -319,7 +319,7 @@ async def test_an_interruption_within_the_merge_window_tells_nothing(node: Node)
     again = await node.push()
     again.feed(HEADERS, node.clock.now())
     node.feed(again, KEY_FRAME)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await row(node, task_id)).state is not TaskState.RECORDING:
             await asyncio.sleep(0.02)
     assert await events(node) == ["START"]

@@ -53,7 +53,7 @@ async def live(node: Node, *payloads: bytes) -> Stream:
 
 
 async def recording(node: Node) -> Task:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.005)
     [task] = node.owner.running()
@@ -122,7 +122,7 @@ async def test_a_server_that_stops_leaves_it_to_its_next_start(node: Node, away:
     await live(node, KEY_FRAME, FRAME)
     away.after(1, refusals=1 << 30)
     starting = asyncio.create_task(node.recording.start(PROJECT, KEY))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while away.refusals == 1 << 30:
             await asyncio.sleep(0.005)
     node.owner.refuse_starts()

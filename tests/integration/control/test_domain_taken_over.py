@@ -44,7 +44,7 @@ async def test_an_armed_start_is_in_nobodys_way(node: Node) -> None:
     assert await node.recording.start(OTHER_PROJECT, KEY, ARMED) != task_id
     assert (await row(node, task_id)).end_reason is EndReason.DOMAIN
     await live(node, KEY_FRAME)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.01)
     assert node.owner.running()[0].project_id == OTHER_PROJECT

@@ -116,7 +116,7 @@ async def test_a_finished_task_leaves_files_and_manifest_and_no_spool(node: Node
     assert node.recorder.forgotten == [task.id]
     assert not (node.root / "spool" / task.id).exists()
     assert not (node.root / "work" / task.id).exists()
-    await asyncio.wait_for(node.finishing.wait_idle(), 30)
+    await asyncio.wait_for(node.finishing.wait_idle(), 60)
 
 
 async def test_a_playlist_grows_in_the_store_and_a_stored_one_is_left_alone(node: Node) -> None:

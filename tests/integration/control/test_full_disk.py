@@ -8,8 +8,6 @@ import pytest
 
 from livereel.catalogue.port import Catalogue
 from livereel.cluster.port import StartOptions
-from livereel.control.planner import Planner
-from livereel.control.plans import PlanService
 from livereel.domain.errors import DiskFull, NothingRecording, StreamNotLive
 from livereel.domain.messages import CallbackConfig, CallbackEvent, OutboxMessage
 from livereel.domain.recordings import EndReason, Task
@@ -19,6 +17,7 @@ from livereel.recorder.events import TaskFinished
 from livereel.streams.stream import Stream
 from tests.integration.control.conftest import FRAME, HEADERS, KEY, KEY_FRAME, PROJECT, Node
 from tests.integration.control.test_finishing import finished, report, started
+from tests.integration.control.test_plans import wire_up
 
 WHY = "the recorder's disk is full (for this test)"
 ARMED = StartOptions(armed=True)
@@ -71,7 +70,7 @@ async def tasks(node: Node) -> list[Task]:
 
 
 async def until(condition: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (found := await condition()):
             await asyncio.sleep(0.005)
         return found
@@ -267,24 +266,14 @@ async def test_a_merge_window_goes_on_above_the_mark_and_not_below_the_reserve(
 async def test_a_plan_is_told_once_and_begins_when_there_is_room(node: Node, disk: TestDisk) -> None:
     template = await node.template(RecordType.PLAN)
     await subscribe(node)
-    planner = Planner(node.catalogue, node.owner, node.clock)
-    node.owner.on_change = planner.wake
-    service = PlanService(
-        node.catalogue,
-        node.clock,
-        lambda: "a" * 32,
-        end_planned=node.owner.end_planned,
-        wake_planner=planner.wake,
-    )
     disk.full = True
-    planner.start()
-    await service.create(PROJECT, KEY, template.id, start_at=None, end_at=node.clock.now() + 600)
+    plans = wire_up(node, template)
+    plan = await plans.plan(None, 600)
     stream = await live(node)
     await states(node, TaskState.FAILED)
+    await plans.settled()
     for _ in range(3):
-        node.clock.advance(6)
-        planner.wake()
-        await asyncio.sleep(0.02)
+        await plans.advance(6)
     assert len(await tasks(node)) == 1
     disk.full = False
     node.clock.advance(6)
@@ -292,16 +281,15 @@ async def test_a_plan_is_told_once_and_begins_when_there_is_room(node: Node, dis
     node.feed(stream, KEY_FRAME, at=20_000)
     _, running = await states(node, TaskState.FAILED, TaskState.RECORDING)
     await until(lambda: _taken(node, running))
-    assert running.plan_id == "a" * 32
+    assert running.plan_id == plan.id
     assert [message.event for message in await told(node.catalogue)] == ["RECORD_FAILED", "RECORD_START"]
     disk.full = disk.low = True
     await node.owner.end_for_disk(running.id)
-    planner.wake()
-    await asyncio.sleep(0.05)
+    await plans.advance(0)
     assert [task.state for task in await tasks(node)] == [TaskState.FAILED, TaskState.FINISHING]
     disk.full = disk.low = False
     node.clock.advance(6)
     node.owner.room_again()
     node.feed(stream, KEY_FRAME, at=40_000)
     await states(node, TaskState.FAILED, TaskState.FINISHING, TaskState.RECORDING)
-    await planner.stop()
+    await plans.planner.stop()

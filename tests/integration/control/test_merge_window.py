@@ -29,7 +29,7 @@ async def row(node: Node, task_id: str) -> Task:
 
 
 async def until(node: Node, task_id: str, state: TaskState) -> Task:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (task := await row(node, task_id)).state is not state:
             await asyncio.sleep(0.02)
     return task
@@ -118,7 +118,7 @@ async def test_stop_while_the_stream_is_back_without_a_key_frame(node: Node) -> 
     await node.publishing.ended(stream, "gone")
     await node.push()
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await node.recording.stop(PROJECT, KEY) == task_id
 
 
@@ -138,7 +138,7 @@ async def test_a_push_without_a_key_frame_leaves_the_window_open(node: Node) -> 
 async def test_a_window_that_passes_before_the_first_key_frame_of_the_return(node: Node) -> None:
     await node.template(RecordType.CONTINUOUS, merge_window=1)
     stream = await live(node, KEY_FRAME)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.01)
     task_id = node.owner.running()[0].id
@@ -147,7 +147,7 @@ async def test_a_window_that_passes_before_the_first_key_frame_of_the_return(nod
     assert (await until(node, task_id, TaskState.FINISHING)).end_reason is EndReason.MERGE_WINDOW
     back.feed(HEADERS, node.clock.now())
     node.feed(back, KEY_FRAME)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.01)
     assert node.owner.running()[0].id != task_id
@@ -162,7 +162,7 @@ async def test_shorter_windows_of_other_formats_close_their_files_first(node: No
     stream = await live(node, KEY_FRAME)
     task_id = await node.recording.start(PROJECT, KEY)
     await node.publishing.ended(stream, "gone")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.recorder.interruptions:
             await asyncio.sleep(0.01)
     end = (await row(node, task_id)).spool_end
@@ -203,7 +203,7 @@ async def test_a_template_that_is_changed_during_the_interruption(
     stream = await live(node, KEY_FRAME)
     if record_type is RecordType.COMMAND:
         await node.recording.start(PROJECT, KEY)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.01)
     task_id = node.owner.running()[0].id

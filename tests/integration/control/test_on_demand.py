@@ -25,18 +25,21 @@ SECRET = "0123456789abcdef0123456789ABCDEF"
 
 
 class Service:
-    """The tenant's service; `answer` is what it says, after `delay` seconds."""
+    """The tenant's service; `answer` is what it says, after `delay` seconds and when it `may_answer`."""
 
     def __init__(self) -> None:
         self.answer: Any = {"record": True}
         self.status = 200
         self.delay = 0.0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.decided = asyncio.Event()
         self.asked: list[tuple[dict[str, str], bytes]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
         self.asked.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
         await asyncio.sleep(self.delay)
+        await self.may_answer.wait()
         text = self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
         return web.Response(text=text, status=self.status, headers={"Location": "http://127.0.0.1:1/"})
 
@@ -103,7 +106,7 @@ async def push_and_see(node: Node, service: Service, *, recorded: bool = True) -
     stream = await node.push(query="user=7")
     stream.feed(HEADERS, node.clock.now())
     node.feed(stream, KEY_FRAME, FRAME)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await service.decided.wait()
         while recorded and not node.owner.running():
             await asyncio.sleep(0.02)
@@ -140,15 +143,19 @@ async def test_no(node: Node, service: Service) -> None:
 
 
 async def test_nothing_is_lost_while_it_thinks(node: Node, service: Service) -> None:
-    service.delay = 0.5
+    service.may_answer.clear()
     stream = await node.push()
     stream.feed(HEADERS, node.clock.now())
     for group in range(10):
         node.feed(stream, KEY_FRAME, FRAME, at=1000 * group)
         node.clock.advance(0.2)
         await asyncio.sleep(0.02)
-    while not node.owner.running():
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(60):
+        while not service.asked:
+            await asyncio.sleep(0.02)
+        service.may_answer.set()
+        while not node.owner.running():
+            await asyncio.sleep(0.02)
     task = node.owner.running()[0]
     tags = [tag for _, tag in SpoolTail(node.root / "spool", task.id, None).read(1 << 20)]
     assert [tag.timestamp for tag in tags if tag.payload == KEY_FRAME] == [1000 * group for group in range(10)]

@@ -28,6 +28,8 @@ class Plans:
     service: PlanService
     planner: Planner
     template: Template
+    #: The planner looks what is due, or is going to.
+    looking: bool = True
 
     async def plan(self, start: float | None, end: float) -> PlanTask:
         """A plan of `KEY` between two times in seconds from now."""
@@ -46,12 +48,15 @@ class Plans:
             return list(reversed((await uow.tasks.list()).items))
 
     async def until(self, *states: TaskState) -> list[Task]:
-        """Wait until there are tasks in these states, oldest first."""
-        async with asyncio.timeout(30):
+        """Wait until there are tasks in these states, oldest first, and stay in them."""
+        async with asyncio.timeout(60):
             while True:
-                found = await self.tasks()
-                if [task.state for task in found] == list(states):
-                    return found
+                # Others see a row before whoever wrote it goes on.
+                if [task.state for task in await self.tasks()] == list(states):
+                    await self.settled()
+                    found = await self.tasks()
+                    if [task.state for task in found] == list(states):
+                        return found
                 await asyncio.sleep(0.02)
 
     async def row(self, plan: PlanTask) -> PlanTask:
@@ -67,8 +72,17 @@ class Plans:
         await self.settled()
 
     async def settled(self) -> None:
-        """Wait until nothing that could still happen happens."""
-        await asyncio.sleep(0.15)
+        """Wait until all that waits waits for the outside: a key frame, the clock, a call."""
+        async with asyncio.timeout(60):
+            while not self._is_quiet():
+                await asyncio.sleep(0.01)
+
+    def _is_quiet(self) -> bool:
+        planner, owner = self.planner, self.node.publishing._owner
+        if planner._loop is not None and not planner._loop.done() and (self.looking or planner._woken.is_set()):
+            return False
+        under_way = len(owner._background) + len(planner._attempts) + len(planner._endings)
+        return under_way <= len(owner._key_frames.waiting())
 
 
 @pytest.fixture
@@ -91,8 +105,19 @@ def wire_up(node: Node, template: Template) -> Plans:
         end_planned=owner.end_planned,
         wake_planner=planner.wake,
     )
+    made = Plans(node, service, planner, template)
+    look = planner._look
+
+    async def noted() -> float:
+        made.looking = True
+        try:
+            return await look()
+        finally:
+            made.looking = False
+
+    planner._look = noted  # type: ignore[method-assign]
     planner.start()
-    return Plans(node, service, planner, template)
+    return made
 
 
 RECORDING, FINISHING, INTERRUPTED = TaskState.RECORDING, TaskState.FINISHING, TaskState.INTERRUPTED
@@ -200,7 +225,7 @@ async def test_deleting_a_plan_that_waits_for_a_key_frame(plans: Plans) -> None:
     await plans.until(TaskState.STARTING)
     with pytest.raises(NothingRecording):
         await plans.node.recording.stop(PROJECT, KEY)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await plans.service.delete(PROJECT, plan.id)
     await plans.until(TaskState.FAILED)
 
@@ -224,7 +249,7 @@ async def test_start_is_refused_while_a_plan_records_and_while_it_waits(plans: P
     stream = await node.push()
     stream.feed(HEADERS, node.clock.now())
     await plans.until(TaskState.STARTING)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(TaskExists):
             await node.recording.start(PROJECT, KEY)
     node.feed(stream, KEY_FRAME)
@@ -297,9 +322,6 @@ async def test_a_plan_that_ended_while_the_server_was_down(plans: Plans) -> None
     plan = await plans.plan(None, 60)
     stream = await plans.live()
     await plans.until(RECORDING)
-    async with asyncio.timeout(30):  # others see the row before the owner goes on, and stopping the planner ends that
-        while not node.owner.running():
-            await asyncio.sleep(0.01)
     await plans.planner.stop()
     await node.publishing.ended(stream, "server stops")
     await plans.until(INTERRUPTED)

@@ -18,6 +18,7 @@ from livereel.domain.recordings import EndReason, SpoolPosition
 from livereel.domain.states import TaskState
 from livereel.domain.templates import RecordType
 from livereel.spool.tail import SpoolTail
+from livereel.streams.stream import Stream
 from tests.integration.control.conftest import FRAME, HEADERS, KEY, KEY_FRAME, OTHER_PROJECT, PROJECT, Node
 
 
@@ -112,12 +113,19 @@ async def test_of_two_starts_at_once_one_wins(node: Node) -> None:
     assert sorted(type(result).__name__ for result in results) == ["TaskExists", "str"]
 
 
+async def attached(stream: Stream) -> None:
+    """Wait until a START waits for the stream's next key frame."""
+    async with asyncio.timeout(60):
+        while not stream._waiting:
+            await asyncio.sleep(0.01)
+
+
 async def test_start_waits_for_the_key_frame(node: Node) -> None:
     await node.template()
     stream = await node.push()
     stream.feed(HEADERS, node.clock.now())
     starting = asyncio.create_task(node.recording.start(PROJECT, KEY))
-    await asyncio.sleep(0.05)
+    await attached(stream)
     assert not starting.done()
     node.feed(stream, FRAME, KEY_FRAME)
     task_id = await starting
@@ -129,7 +137,7 @@ async def test_a_push_that_ends_before_its_key_frame_fails_the_start(node: Node)
     await node.template()
     stream = await node.push()
     starting = asyncio.create_task(node.recording.start(PROJECT, KEY))
-    await asyncio.sleep(0.05)
+    await attached(stream)
     await node.publishing.ended(stream, "gone")
     with pytest.raises(StreamNotLive):
         await starting
@@ -209,7 +217,7 @@ async def test_nothing_of_a_push_is_lost_while_the_catalogue_takes_its_time(
         stream = await node.push()
         stream.feed(HEADERS, node.clock.now())
         node.feed(stream, KEY_FRAME, FRAME)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.01)
     [task] = node.owner.running()
@@ -230,7 +238,7 @@ async def test_nothing_of_a_push_that_comes_back_is_lost_while_its_end_is_writte
         for second in range(3):
             node.feed(again, KEY_FRAME, FRAME, at=1000 * second)
             node.clock.advance(1)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.01)
     tags = [tag for _, tag in SpoolTail(node.root / "spool", task_id, None).read(1 << 20)]

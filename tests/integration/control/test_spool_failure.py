@@ -39,7 +39,7 @@ async def tasks(node: Node) -> list[Task]:
 
 
 async def until(node: Node, condition: Callable[[list[Task]], bool]) -> list[Task]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition(found := await tasks(node)):
             await asyncio.sleep(0.01)
     return found
@@ -55,7 +55,7 @@ async def test_a_stream_that_is_recorded_by_itself_is_recorded_again(
     stream.feed(HEADERS, node.clock.now())
     node.feed(stream, KEY_FRAME, FRAME)
     await until(node, lambda found: len(found) == 1 and found[0].state is RECORDING)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.owner.running():
             await asyncio.sleep(0.01)
 

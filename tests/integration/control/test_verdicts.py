@@ -18,7 +18,7 @@ from tests.integration.control.test_callbacks import events, messages, subscribe
 from tests.integration.control.test_finishing import files_of, finished, report, row, started, stopped_task
 from tests.integration.control.test_verification import manifest
 
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 @pytest.fixture
