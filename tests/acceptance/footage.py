@@ -74,6 +74,10 @@ class MediaFile:
         times = sorted(packet.pts for packet in self.video)
         return times[-1] - times[0] + (times[-1] - times[0]) / (len(times) - 1)
 
+    def bytes_of(self, seconds: float) -> int:
+        """Bytes of so much of it; test pictures are all of about one size (12 %)."""
+        return int(self.path.stat().st_size / self.seconds * seconds)
+
     def check_whole(self) -> None:
         """Every frame decodes; times only rise; it opens with a key frame; sound and picture begin and end together."""
         assert_sound(self.path, video_frames=len(self.video), audio_packets=len(self.audio))

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import threading
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +15,7 @@ class Receiver:
     """Collects the messages POSTed to `url`."""
 
     def __init__(self) -> None:
+        self.path = f"/notify/{uuid.uuid4().hex}"
         self.messages: list[Message] = []
         self._arrived = threading.Condition()
         receiver = self
@@ -21,6 +23,9 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path != receiver.path:  # for an earlier receiver, whose port this one has got
+                    self.send_error(404)
+                    return
                 message = json.loads(body)
                 message["_content_type"] = self.headers["Content-Type"]
                 message["_headers"], message["_raw"] = dict(self.headers), body
@@ -37,7 +42,7 @@ class Receiver:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}/notify"
+        self.url = f"http://127.0.0.1:{self._http.server_port}{self.path}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

@@ -18,7 +18,7 @@ from tests.acceptance.api import BUCKET, DOMAIN, Bare, Credentials, Sdk
 
 LIVEREEL = Path(sys.executable).with_name("livereel")
 START_TIMEOUT = 120.0  # seconds; a cold first start takes a few, and one on a very busy machine a minute
-STOP_TIMEOUT = 60.0  # seconds; the default grace is 20
+STOP_TIMEOUT = 120.0  # seconds; the grace is 20, or what the test says
 
 # What `livereel serve` prints when it is up.
 _PORTS = re.compile(r"rtmp://[^\s/]+:(?P<rtmp>\d+)/.*?(?P<api>http://\S+:\d+)", re.DOTALL)
@@ -169,6 +169,23 @@ class LiveServer:
                 command = (process / "cmdline").read_bytes()
                 if module.encode() in command.split(b"\0") and mark in (process / "environ").read_bytes():
                     found.append(int(process.name))
+        return found
+
+    # -- how far it is
+
+    def received(self) -> int:
+        """Bytes that this process has read from publishing sockets."""
+        with urllib.request.urlopen(f"{self.endpoint}/metrics", timeout=60) as answer:
+            found = re.search(r"^livereel_ingest_bytes_total (\S+)$", answer.read().decode(), re.M)
+        assert found
+        return int(float(found[1]))
+
+    def spooled(self) -> dict[str, int]:
+        """Bytes in the spool of each task, by its directory. They outlive the process."""
+        found: dict[str, int] = {}
+        for segment in (self.data_dir / "spool").glob("*/*.flv"):
+            with contextlib.suppress(FileNotFoundError):
+                found[segment.parent.name] = found.get(segment.parent.name, 0) + segment.stat().st_size
         return found
 
     # -- what it said

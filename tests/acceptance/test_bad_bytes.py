@@ -14,7 +14,8 @@ from tests.acceptance.conftest import Footage, Push
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
 from tests.acceptance.server import LiveServer
 
-HANDSHAKE_TIMEOUT = 10.0  # seconds the server waits for a handshake (design limit)
+#: Seconds in which the server has to close a connection. It waits 10 for a handshake and 30 for a push to begin.
+PATIENCE = 120.0
 SEED = 20260721
 MUTATIONS = 24
 SILENT = 50  # connections that say nothing
@@ -58,7 +59,7 @@ def test_garbage_does_not_disturb_a_recording(
     files = [MediaFile(server.bucket / item.obs_addr.object) for item in sdk.wait_contents(stream)]
     for file in files:
         file.check_whole()
-    check_piece_of(next(file for file in files if file.path.suffix == ".flv"), footage(60))
+    check_piece_of(next(file for file in files if file.path.suffix == ".flv"), footage())
     check_same_content(files)
     server.check_log()
 
@@ -72,15 +73,16 @@ class Attack(NamedTuple):
 
     def run(self, port: int) -> str:
         """Send the bytes; the server must then close the connection. What is wrong, "" if nothing."""
-        with socket.create_connection(("127.0.0.1", port), 30) as peer:
-            peer.settimeout(HANDSHAKE_TIMEOUT + 30)
-            if self.shake:
-                peer.sendall(b"\x03" + bytes(1536))
-                answer = b""
-                while len(answer) < 3073:
-                    answer += peer.recv(4096)
-                peer.sendall(answer[1:1537])
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as peer:
             try:
+                if self.shake:
+                    peer.sendall(b"\x03" + bytes(1536))
+                    answer = b""
+                    while len(answer) < 3073:
+                        if not (piece := peer.recv(4096)):
+                            return "no handshake"
+                        answer += piece
+                    peer.sendall(answer[1:1537])
                 peer.sendall(self.data)
                 if not self.stay:
                     peer.shutdown(socket.SHUT_WR)
@@ -145,7 +147,7 @@ def capture_push(server: LiveServer, ffmpeg_push: Push) -> bytes:
         relaying = threading.Thread(target=relay, daemon=True)
         relaying.start()
         encoder = ffmpeg_push(f"rtmp://127.0.0.1:{port}/live/captured?vhost={DOMAIN}", 2, speed=10)
-        assert encoder.wait(60) == 0, encoder.output
+        assert encoder.wait() == 0, encoder.output
         relaying.join(60)
     assert len(taken) > 50_000
     return bytes(taken)
@@ -157,4 +159,5 @@ def _pump(source: socket.socket, target: socket.socket, taken: bytearray | None 
             if taken is not None:
                 taken += data
             target.sendall(data)
+    with contextlib.suppress(OSError):  # also when the source broke
         target.shutdown(socket.SHUT_WR)

@@ -4,15 +4,16 @@ import json
 import time
 import urllib.request
 from collections import Counter
+from typing import Any
 from urllib.parse import urljoin
 
 from huaweicloudsdklive.v1 import CreateRecordCallbackConfigRequest, RecordCallbackConfigRequest
 
 from tests.acceptance.api import ALL_FORMATS, BUCKET, Sdk
-from tests.acceptance.conftest import Push
+from tests.acceptance.conftest import Footage, Push, wait_recorded
+from tests.acceptance.footage import MediaFile
 from tests.acceptance.receiver import Message, Receiver, event_of, expected_body_sign, expected_callback_sign
 from tests.acceptance.server import LiveServer, wait_until
-from tests.acceptance.test_record_on_command import LATE
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 EVENTS = ["RECORD_START", "RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE", "RECORD_OVER", "RECORD_FAILED"]
@@ -50,20 +51,18 @@ def fetch(url: str) -> bytes:
 
 
 def test_a_recording_on_command_tells_its_story(
-    server: LiveServer, ffmpeg_push: Push, receiver: Receiver, stream: str
+    server: LiveServer, ffmpeg_push: Push, footage: Footage, receiver: Receiver, stream: str
 ) -> None:
     sdk, domain = server.sdk(), "callbacks.example.com"
     sdk.create_domain(domain)
     subscribe(sdk, domain, receiver.url)
     sdk.create_template(stream, domain=domain)
     ffmpeg_push(server.push_url(stream, domain=domain))
-    started_at = time.time()
     sdk.start_when_live(stream, domain=domain)
     receiver.wait("RECORD_START", stream)
     receiver.wait("RECORD_NEW_FILE_START", stream)
-    time.sleep(4)
+    wait_recorded(server, footage(), 4)
     sdk.stop(stream, domain=domain)
-    lasted = time.time() - started_at
     receiver.wait("RECORD_OVER", stream, 60)
 
     messages = receiver.of(stream)
@@ -79,7 +78,8 @@ def test_a_recording_on_command_tells_its_story(
         assert (message["obs_bucket"], message["obs_location"]) == (BUCKET, "cn-north-4")
         assert message["obs_object"] == item.obs_addr.object
         assert message["record_duration"] == item.duration
-        assert 4 - LATE - 1 <= message["record_duration"] <= lasted + 2
+        assert message["record_duration"] >= 3
+        assert abs(message["record_duration"] - MediaFile(path).seconds) <= 1
         assert (message["width"], message["height"]) == (640, 360)
         assert len(message["asset_id"]) == 32
         assert message["start_time"] < message["end_time"]
@@ -96,8 +96,12 @@ def test_a_recording_on_command_tells_its_story(
             assert message["file_size"] == len(data)
 
     # The log of it, and one of them again.
-    log = json.loads(server.cli("messages", "list", "--event", "RECORD_OVER", "--domain", domain, "--json"))
-    assert [line["state"] for line in log] == ["delivered"]
+    def told() -> list[Any]:
+        listed = server.cli("messages", "list", "--event", "RECORD_OVER", "--domain", domain, "--json")
+        return [line for line in json.loads(listed) if line["state"] == "delivered"]
+
+    log = wait_until(told, 60, "the note of the delivery")
+    assert len(log) == 1
     again = server.bare().call("POST", f"/v1/{{project}}/livereel/messages/{log[0]['id']}/replay")
     assert again.status == 200
     wait_until(lambda: len(receiver.of(stream)) > len(messages), 60, "the replayed message")
@@ -108,7 +112,7 @@ def test_a_recording_on_command_tells_its_story(
 
 
 def test_a_killed_server_tells_every_file_once(
-    own_server: LiveServer, ffmpeg_push: Push, receiver: Receiver, stream: str
+    own_server: LiveServer, ffmpeg_push: Push, footage: Footage, receiver: Receiver, stream: str
 ) -> None:
     sdk, domain = own_server.sdk(), "callbacks.example.com"
     sdk.create_domain(domain)
@@ -118,7 +122,7 @@ def test_a_killed_server_tells_every_file_once(
     encoder = ffmpeg_push(own_server.push_url(stream, domain=domain))
     sdk.start_when_live(stream, domain=domain)
     receiver.wait("RECORD_NEW_FILE_START", stream)
-    time.sleep(2)
+    wait_recorded(own_server, footage(), 2)
     own_server.kill()
     encoder.wait(60)
     own_server.start()
@@ -135,7 +139,7 @@ def test_a_killed_server_tells_every_file_once(
 
 
 def test_a_recording_without_a_subscription_tells_nothing(
-    server: LiveServer, ffmpeg_push: Push, receiver: Receiver, stream: str
+    server: LiveServer, ffmpeg_push: Push, footage: Footage, receiver: Receiver, stream: str
 ) -> None:
     sdk, domain = server.sdk(), "some-callbacks.example.com"
     sdk.create_domain(domain)
@@ -144,7 +148,7 @@ def test_a_recording_without_a_subscription_tells_nothing(
     sdk.create_template(stream, formats=("FLV",), domain=domain)
     ffmpeg_push(server.push_url(stream, domain=domain))
     sdk.start_when_live(stream, domain=domain)
-    time.sleep(1.5)
+    wait_recorded(server, footage(), 1.5)
     sdk.stop(stream, domain=domain)
     receiver.wait("RECORD_FILE_COMPLETE", stream, 60)
     time.sleep(1)

@@ -4,7 +4,7 @@ import re
 import time
 
 from tests.acceptance.api import ANOTHER_SECOND, DOMAIN
-from tests.acceptance.conftest import Footage, Push
+from tests.acceptance.conftest import LONG, Footage, Push, wait_recorded
 from tests.acceptance.footage import MediaFile, check_joined, check_piece_of, check_same_content
 from tests.acceptance.server import LiveServer, manifest_beside, wait_until
 
@@ -34,7 +34,7 @@ def test_cycle_cuts_on_key_frames_and_loses_nothing(
     sdk = server.sdk()
     sdk.create_template(stream, record_type="CONTINUOUS_RECORD", cycle=60, slice_duration=10)
     encoder = ffmpeg_push(server.push_url(stream), 130, 2, speed=20)
-    assert encoder.wait(60) == 0, encoder.output
+    assert encoder.wait() == 0, encoder.output
 
     contents = sdk.wait_contents(stream, 9)
     for record_format in ("flv", "mp4", "hls"):
@@ -42,7 +42,7 @@ def test_cycle_cuts_on_key_frames_and_loses_nothing(
         # Footage faster than time says little about wall time, which names begin with: go by the numbers of the files.
         # recording.json lies beside the first one.
         first = wait_until(
-            lambda paths=paths: next((p for p in paths if p.with_name("recording.json").is_file()), None), 10, "the end"
+            lambda paths=paths: next((p for p in paths if p.with_name("recording.json").is_file()), None), 60, "the end"
         )
         order = {f["object"]: f["sequence"] for f in manifest_beside(first)["files"]}
         paths.sort(key=lambda path: order[str(path.relative_to(server.bucket))])
@@ -64,9 +64,10 @@ def test_broken_push_ends_a_commanded_recording(
     sdk.create_template(stream, formats=("FLV",))
     encoder = ffmpeg_push(server.push_url(stream))
     sdk.start_when_live(stream)
+    wait_recorded(server, footage(), 1)
     encoder.kill()
     item = sdk.wait_contents(stream, 1)[0]
-    check_piece_of(MediaFile(server.bucket / item.obs_addr.object), footage(60))
+    check_piece_of(MediaFile(server.bucket / item.obs_addr.object), footage())
     assert manifest_beside(server.bucket / item.obs_addr.object)["end_reason"] == "publish_done"
 
     # It does not come back with the stream; a new START is needed, and nothing forbids it: there was no STOP.
@@ -85,7 +86,7 @@ def test_domain_is_the_host_of_the_url_or_vhost_or_the_default(
     address = f"rtmp://127.0.0.1:{server.rtmp_port}/live"
     sdk.create_template(f"{stream}-1", formats=("FLV",))
     sdk.create_template(f"{stream}-2", formats=("FLV",), domain=default)
-    ffmpeg_push(f"{address}/{stream}-1", 60, 1, "-rtmp_tcurl", f"rtmp://{DOMAIN}/live")
+    ffmpeg_push(f"{address}/{stream}-1", LONG, 1, "-rtmp_tcurl", f"rtmp://{DOMAIN}/live")
     ffmpeg_push(f"{address}/{stream}-2")
     sdk.start_when_live(f"{stream}-1")
     sdk.start_when_live(f"{stream}-2", domain=default)

@@ -20,7 +20,7 @@ def test_demo_leaves_files_that_play(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        timeout=150,
+        timeout=280,
     )
     output = done.stdout.decode() + done.stderr.decode()
     assert done.returncode == 0, output

@@ -16,7 +16,7 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 from livereel.iam.secrets import open_key_file
 from livereel.storage.urls import DownloadUrls
 from tests.acceptance.api import ANOTHER_SECOND, BUCKET, DOMAIN, Sdk
-from tests.acceptance.conftest import NOTIFICATION_KEY, Footage, Push
+from tests.acceptance.conftest import NOTIFICATION_KEY, Footage, Push, wait_received, wait_recorded
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
 from tests.acceptance.receiver import Receiver, expected_sign
 from tests.acceptance.server import LiveServer, manifest_beside
@@ -24,7 +24,7 @@ from tests.acceptance.server import LiveServer, manifest_beside
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 REQUEST_ID = re.compile(rf"{UUID}-\d{{10,13}}-\S+")
 FORMATS = {"hls", "flv", "mp4"}
-LATE = 2.0  # seconds by which an encoder on a busy machine may be behind
+CLOCKS = 1.0  # seconds between the times that two processes note of the same event, which may be whole seconds
 
 
 def test_push_start_stop_and_files_in_three_formats(
@@ -36,24 +36,22 @@ def test_push_start_stop_and_files_in_three_formats(
     assert re.fullmatch(r"[0-9a-f]{32}", template.id)
     assert template.default_record_config.flv_config.record_prefix  # defaults are filled into the reply
 
-    encoder = ffmpeg_push(server.push_url(stream), 60)
-    check_notification(receiver.wait("PUBLISH", stream), stream)
+    before, pushed_at = server.received(), time.time()
+    encoder = ffmpeg_push(server.push_url(stream))
+    check_notification(receiver.wait("PUBLISH", stream), stream, pushed_at)
 
-    time.sleep(2.5)  # the recording is to begin in the middle of the push, with the last key frame
-    started_at = time.time()
+    # The recording is to begin in the middle of the push, with the last key frame.
+    wait_received(server, footage(), 3, since=before)
     reply = sdk.start(stream)
-    begun_at = time.time()
     assert reply.status_code == 200
     assert not reply.raw_content
     assert REQUEST_ID.fullmatch(reply.x_request_id), reply.x_request_id
     time.sleep(ANOTHER_SECOND)
     check_refused(sdk, "START", stream, 400, "LIVE.100011022")  # it is recording
 
-    time.sleep(5)
-    stopping_at = time.time()
+    wait_recorded(server, footage(), 5)
     reply = sdk.stop(stream)
     stopped_at = time.time()
-    least, most = stopping_at - begun_at, stopped_at - started_at  # seconds between the two commands
     assert reply.status_code == 200
     assert not reply.raw_content
     assert REQUEST_ID.fullmatch(reply.x_request_id), reply.x_request_id
@@ -62,17 +60,18 @@ def test_push_start_stop_and_files_in_three_formats(
     check_refused(sdk, "STOP", stream, 404, "LIVE.100011001")  # nothing is recording
 
     contents = sdk.wait_contents(stream)
-    check_listing(contents, stream, started_at, least, most)
+    check_listing(server, contents, stream, pushed_at, stopped_at)
     files = {item.record_format: MediaFile(server.bucket / item.obs_addr.object) for item in contents}
     for file in files.values():
         file.check_whole()
         file.check_players_do_not_complain()
-    first, last = check_piece_of(files["flv"], footage(60))
-    check_piece_of(files["mp4"], footage(60))
+    first, last = check_piece_of(files["flv"], footage())
+    check_piece_of(files["mp4"], footage())
     check_same_content(list(files.values()))
-    # It begins with the key frame before START and ends with STOP, give or take what was on its way.
+    # It does not begin with the push, and ends with STOP; the encoder is not early by more than it sends at once (1 s).
     assert first >= 30
-    assert least - LATE <= (last - first + 1) / 30 <= most + 2.0
+    assert last - first > 30 * 4.5
+    assert last < 30 * (stopped_at - pushed_at + 1)
     check_playlist(files["hls"].path)
     check_manifest(server.bucket, contents)
 
@@ -80,28 +79,28 @@ def test_push_start_stop_and_files_in_three_formats(
     time.sleep(max(0.0, stopped_at + 10.2 - time.time()))
     assert encoder.running
     assert sdk.start(stream).status_code == 200
-    time.sleep(2)
+    wait_recorded(server, footage(), 2)
     assert sdk.stop(stream).status_code == 200
     again = sdk.wait_contents(stream, 6)
     later = {
         item.record_format: item for item in again if item.obs_addr.object not in {c.obs_addr.object for c in contents}
     }
     assert set(later) == FORMATS
-    second, _ = check_piece_of(MediaFile(server.bucket / later["mp4"].obs_addr.object), footage(60))
+    second, _ = check_piece_of(MediaFile(server.bucket / later["mp4"].obs_addr.object), footage())
     assert second > last
 
     encoder.stop()
     done = receiver.wait("PUBLISH_DONE", stream)
-    check_notification(done, stream)
+    check_notification(done, stream, pushed_at)
     assert done["publish_timestamp"] == receiver.wait("PUBLISH", stream)["publish_timestamp"]
 
 
-def test_download_links(server: LiveServer, ffmpeg_push: Push, stream: str) -> None:
+def test_download_links(server: LiveServer, ffmpeg_push: Push, footage: Footage, stream: str) -> None:
     sdk = server.sdk()
     sdk.create_template(stream, formats=("MP4",))
     ffmpeg_push(server.push_url(stream))
     sdk.start_when_live(stream)
-    time.sleep(2)
+    wait_recorded(server, footage(), 2)
     sdk.stop(stream)
     item = sdk.wait_contents(stream, 1)[0]
     data = (server.bucket / item.obs_addr.object).read_bytes()
@@ -136,25 +135,26 @@ def check_refused(sdk: Sdk, action: str, stream: str, status: int, code: str) ->
     assert REQUEST_ID.fullmatch(refused.value.request_id), refused.value.request_id
 
 
-def check_notification(message: dict[str, Any], stream: str) -> None:
+def check_notification(message: dict[str, Any], stream: str, pushed_at: float) -> None:
     assert (message["domain"], message["app"], message["stream"]) == (DOMAIN, "live", stream)
     assert message["client_ip"] == "127.0.0.1"
     assert message["user_args"] == f"vhost={DOMAIN}"
-    assert abs(int(message["publish_timestamp"]) - time.time()) < 120
-    assert message["auth_timestamp"] > time.time() - 60
+    assert pushed_at - CLOCKS <= int(message["publish_timestamp"]) <= time.time() + CLOCKS
+    assert message["auth_timestamp"] >= pushed_at - CLOCKS
     assert message["auth_sign"] == expected_sign(NOTIFICATION_KEY, message)
     assert message["_content_type"].startswith("application/json")
 
 
-def check_listing(contents: list[Any], stream: str, started_at: float, least: float, most: float) -> None:
+def check_listing(server: LiveServer, contents: list[Any], stream: str, pushed_at: float, stopped_at: float) -> None:
     assert {item.record_format for item in contents} == FORMATS
-    day = datetime.fromtimestamp(started_at, UTC).strftime("%Y%m")
     for item in contents:
         assert (item.publish_domain, item.app, item.stream) == (DOMAIN, "live", stream)
         assert (item.record_type, item.obs_addr.bucket) == ("COMMAND_RECORD", BUCKET)
-        prefix = f"archive/Record/{DOMAIN}/live/COMMAND_RECORD/{item.record_format.upper()}/{stream}_{day}"
+        prefix = f"archive/Record/{DOMAIN}/live/COMMAND_RECORD/{item.record_format.upper()}/{stream}_"
         assert item.obs_addr.object.startswith(prefix), item.obs_addr.object
-        assert least - LATE - 1 <= item.duration <= most + 2
+        begun_at = datetime.strptime(item.obs_addr.object.removeprefix(prefix)[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        assert pushed_at - CLOCKS <= begun_at.timestamp() <= stopped_at
+        assert abs(item.duration - MediaFile(server.bucket / item.obs_addr.object).seconds) <= 1
 
 
 def check_playlist(playlist: Path) -> None:

@@ -30,12 +30,14 @@ T = TypeVar("T")
 DIRECTORY = Path("livereel-demo")
 MARK = "# Made by `livereel demo`, which deletes this directory and makes it anew each time."
 BUCKET, APP, STREAM = "recordings", "live", "demo"
-RECORD_SECONDS = 12.0
+RECORD_SECONDS = 12.0  # of media
+RECORD_TIMEOUT = 60.0  # seconds; a machine too slow to encode the picture in real time shows what it could
 PICTURE = (640, 360)  # pixels: encoded in real time beside the server, on any machine
 
-READY_TIMEOUT = 30.0  # seconds until the server answers: a cold start on a busy machine
-LIVE_TIMEOUT = 20.0  # seconds until the stream is live
-FILES_TIMEOUT = 30.0  # seconds from STOP to the last file
+# Nobody waits that long but on a very busy machine, where it is better than to be told that it failed.
+READY_TIMEOUT = 120.0  # seconds until the server answers
+LIVE_TIMEOUT = 60.0  # seconds until the stream is live
+FILES_TIMEOUT = 60.0  # seconds from STOP to the last file
 STOP_TIMEOUT = 25.0  # seconds for the server to stop: its own grace is 20
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
@@ -124,7 +126,7 @@ def _started(client: "ApiClient", stream: dict[str, str]) -> bool:
     return True
 
 
-def _watch(console: "Console", still_pushing: Callable[[], None]) -> None:
+def _watch(console: "Console", still_pushing: Callable[[], float]) -> None:
     """Show how the spool grows while the recording runs."""
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -138,9 +140,8 @@ def _watch(console: "Console", still_pushing: Callable[[], None]) -> None:
         console.print(f"Recording for {RECORD_SECONDS:.0f} s")
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("recording", total=RECORD_SECONDS, size="0 B")
-        began = time.monotonic()
-        while (passed := time.monotonic() - began) < RECORD_SECONDS:
-            still_pushing()
+        began, deadline = still_pushing(), time.monotonic() + RECORD_TIMEOUT
+        while (passed := still_pushing() - began) < RECORD_SECONDS and time.monotonic() < deadline:
             size = sum(file.stat().st_size for file in spool.rglob("*.flv"))
             progress.update(bar, completed=passed, size=bytes_text(size))
             time.sleep(0.2)
@@ -226,17 +227,21 @@ def _access_key(endpoint: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _publisher(console: "Console", url: str) -> Iterator[Callable[[], None]]:
-    """A test picture that is pushed in real time; gives a check that raises DemoFailed when the push has broken."""
+def _publisher(console: "Console", url: str) -> Iterator[Callable[[], float]]:
+    """A test picture that is pushed in real time.
+
+    Gives a check that raises DemoFailed when the push has broken, and returns the seconds of media that were sent.
+    """
     from livereel.testing.publisher import DemoPublisher
 
     console.print(f"Pushing a test picture to {url}")
     publisher = DemoPublisher(url, size=PICTURE)
     publisher.start()
 
-    def check() -> None:
+    def check() -> float:
         if publisher.error is not None:
             raise DemoFailed(f"the push broke: {publisher.error}\n{_log_tail()}")
+        return publisher.sent_seconds
 
     try:
         yield check
@@ -244,7 +249,7 @@ def _publisher(console: "Console", url: str) -> Iterator[Callable[[], None]]:
         publisher.stop()
 
 
-def _until(condition: Callable[[], T], timeout: float, complaint: str, check: Callable[[], None] = lambda: None) -> T:
+def _until(condition: Callable[[], T], timeout: float, complaint: str, check: Callable[[], object] = lambda: None) -> T:
     """The first true value of `condition`; DemoFailed after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
