@@ -9,7 +9,11 @@ import asyncio
 import base64
 import hashlib
 import re
+import threading
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from html import unescape
 from typing import Final
 from xml.sax.saxutils import escape
@@ -26,6 +30,8 @@ PART_SIZE: Final = 8 * MIB
 # first, which muxers rewrite when they close, and the one that was not full yet.
 GROWING_PART_SIZE: Final = 5 * MIB
 PARTS_MAX: Final = 9000  # S3 allows 10 000; very large files get larger parts instead of more
+
+_LOOK_EVERY: Final = 0.05  # seconds between looks whether requests are over
 
 _UPLOAD = re.compile(r"<Upload>(.*?)</Upload>", re.DOTALL)
 _KEY = re.compile(r"<Key>(.*?)</Key>", re.DOTALL)
@@ -61,6 +67,7 @@ class Multipart:
         self._describe = describe
         self._damaged = damaged
         self._verified = verified
+        self._under_way = _UnderWay()
 
     async def begin(self, key: str) -> str:
         """See `PartUploads`."""
@@ -73,12 +80,14 @@ class Multipart:
         """See `PartUploads`."""
         # Not on the loop, which it would hold up for some 10 ms.
         digest = await asyncio.to_thread(hashlib.md5, data, usedforsecurity=False)
+        self._under_way.begin(upload_id)
         answer = await self._send(
             "store",
             "PUT",
             key,
             {"partNumber": str(number), "uploadId": upload_id},
             data,
+            ended=partial(self._under_way.end, upload_id),
             Content_MD5=base64.b64encode(digest.digest()).decode(),
             Content_Type=DEFAULT,
         )
@@ -125,6 +134,9 @@ class Multipart:
 
     async def abort(self, key: str, upload_id: str) -> None:
         """See `PartUploads`."""
+        # A part that was on its way may bring an upload back that is aborted already (S3 API Reference,
+        # AbortMultipartUpload). Those that nobody awaits any more are on their way all the same.
+        await self._under_way.wait_for_end(upload_id, self._requests.timeout)
         try:
             await self._requests.send("DELETE", key, {"uploadId": upload_id})
         except S3Refusal as refusal:
@@ -147,17 +159,51 @@ class Multipart:
         return found
 
     async def _send(
-        self, action: str, method: str, key: str, query: dict[str, str], body: bytes = b"", **headers: str
+        self,
+        action: str,
+        method: str,
+        key: str,
+        query: dict[str, str],
+        body: bytes = b"",
+        *,
+        ended: Callable[[], object] = lambda: None,
+        **headers: str,
     ) -> S3Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            return await self._requests.send(
-                method, key, query, body, {name.replace("_", "-"): value for name, value in headers.items()}
-            )
+            return await self._requests.send(method, key, query, body, named, ended=ended)
         except S3Refusal as refusal:
             raise self._error(action, key, str(refusal)) from None
 
     def _error(self, action: str, key: str, why: str) -> StoreError:
         return StoreError(f"cannot {action} {self._describe(key)}: {why}")
+
+
+class _UnderWay:
+    """How many requests with parts of each upload have not come to their end, awaited or not. For several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def begin(self, upload_id: str) -> None:
+        """One more."""
+        with self._lock:
+            self._counts[upload_id] += 1
+
+    def end(self, upload_id: str) -> None:
+        """One less."""
+        with self._lock:
+            self._counts[upload_id] -= 1
+            if not self._counts[upload_id]:
+                del self._counts[upload_id]
+
+    async def wait_for_end(self, upload_id: str, timeout: float) -> None:
+        """Return when there is none, or after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        # No event: threads may outlive the loop that they were begun on.
+        while upload_id in self._counts and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY)
 
 
 def composite(parts: Sequence[Part]) -> str:

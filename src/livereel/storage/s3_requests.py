@@ -12,7 +12,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -58,9 +58,9 @@ class S3Requests:
     def __init__(
         self, bucket: str, config: BucketConfig, credentials: Credentials, *, timeout: float, lookup_timeout: float
     ) -> None:
+        self.timeout = timeout
         self._config = config
         self._credentials = credentials
-        self._timeout = timeout
         self._lookup_timeout = lookup_timeout
         # Two sets: whoever asks what there is does not wait for parts on a slow link.
         self._part_threads, self._other_threads = BucketThreads(bucket), BucketThreads(bucket)
@@ -82,15 +82,18 @@ class S3Requests:
         query: Mapping[str, str],
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
+        *,
+        ended: Callable[[], object] = lambda: None,
     ) -> S3Answer:
         """One request about the object `key` (without the prefix of the bucket), or the bucket if it is empty.
 
-        `headers` are not signed. Raises S3Refusal.
+        `headers` are not signed. A request that is not awaited to its end goes on; `ended` is called, on whatever
+        thread, when nothing of it is left here. Raises S3Refusal.
         """
-        request = _Request(method, key, query, body, headers or {}, self._timeout if body else self._lookup_timeout)
+        request = _Request(method, key, query, body, headers or {}, self.timeout if body else self._lookup_timeout)
         threads = self._part_threads if body else self._other_threads
         try:
-            return await threads.run(self._send, request, timeout=request.timeout)
+            return await threads.run(self._send, request, timeout=request.timeout, ended=ended)
         except StoreError:
             raise self._unanswered("kind: Timeout") from None
 

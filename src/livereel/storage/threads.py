@@ -41,14 +41,17 @@ class BucketThreads:
         *arguments: Any,
         timeout: float | None = None,
         abandoned: Callable[[T], object] | None = None,
+        ended: Callable[[], object] = lambda: None,
     ) -> T:
         """The result of `call`, or its exception. Raises StoreError when too many wait or `timeout` has passed.
 
         A call that nobody waits for any more is left out, or runs to its end; `abandoned` takes the result then.
+        `ended` is called in any case, on whatever thread, when the call is over or will not be made.
         """
-        job = _Job(asyncio.get_running_loop(), call, arguments, abandoned)
+        job = _Job(asyncio.get_running_loop(), call, arguments, abandoned, ended)
         with self._lock:
             if self._open >= BUCKET_THREADS + WAITING_MAX:
+                ended()
                 raise StoreError(f"bucket {self._bucket} does not answer: {self._open} operations wait for it")
             self._open += 1
             start = self._threads < min(BUCKET_THREADS, self._open)
@@ -94,12 +97,14 @@ class _Job:
         call: Callable[..., Any],
         arguments: tuple[Any, ...],
         abandoned: Callable[[Any], object] | None,
+        ended: Callable[[], object],
     ) -> None:
         self.done: asyncio.Future[Any] = loop.create_future()
         self._loop = loop
         self._call = call
         self._arguments = arguments
         self._abandoned = abandoned
+        self._ended = ended
 
     @property
     def expired(self) -> bool:
@@ -113,8 +118,13 @@ class _Job:
 
     def run(self) -> None:
         """On the thread."""
-        if self.done.cancelled():
-            return
+        try:
+            if not self.done.cancelled():
+                self._run()
+        finally:
+            self._ended()
+
+    def _run(self) -> None:
         result, error = None, None
         try:
             result = self._call(*self._arguments)

@@ -21,7 +21,7 @@ from livereel.domain.recordings import RecordFile, SpoolPosition, Task
 from livereel.domain.states import FileEvent, FileState, TaskState, next_file_state
 from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, RecordType, Template
 from livereel.domain.tenancy import Project
-from livereel.domain.uploads import UploadState
+from livereel.domain.uploads import Upload, UploadState
 from livereel.observe.clock import SystemClock
 from livereel.recorder.events import SliceReady
 from livereel.recorder.muxing.playlist import Playlist
@@ -36,6 +36,7 @@ from tests.integration.storage.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
 from tests.unit.media import KEY
 
 NODE, PATIENCE = "node-1", 60.0
+LONG = 200.0  # seconds, for what a store is started in
 PART_SIZE = 5 << 20  # bytes: the smallest that S3 takes, and SeaweedFS
 FIVE = 5 * PART_SIZE + 77  # five parts and a tail
 
@@ -69,6 +70,7 @@ class Life:
 
     def __init__(self, catalogue: Catalogue, stores: Buckets, **seconds: Second) -> None:
         self.catalogue = catalogue
+        self._stores = stores
         named = {name.replace("_", "-"): second for name, second in seconds.items()}
         self.uploads = Uploads(catalogue=catalogue, stores=stores, clock=SystemClock(), node=NODE, seconds=named)
         self.uploads.relocate = self._relocate
@@ -90,7 +92,7 @@ class Life:
         async with self.catalogue.write() as uow:
             await uow.files.update(file)
         self.files[job_id] = file
-        await asyncio.wait_for(self.uploads.complete(task, file, path), PATIENCE)
+        await asyncio.wait_for(self.uploads.complete(task, file, path), LONG)
         file = replace(self.files[job_id], state=FileState.STORED)
         async with self.catalogue.write() as uow:
             await uow.files.update(file)
@@ -103,6 +105,11 @@ class Life:
             assert each._working is not None
             each._working.cancel()
         await self.uploads.stop()
+        # The threads of a process die with it. Those of this one go on, and must not be seen by the next life.
+        for store in self._stores.object_stores.values():
+            assert isinstance(store.parts, Multipart)
+            requests = store.parts._requests
+            await until(lambda r=requests: r._part_threads._open == r._other_threads._open == 0)
 
     async def _relocate(self, job_id: str, bucket: str, also: Callable[[UnitOfWork, str], object]) -> str:
         file = replace(self.files[job_id], bucket=bucket)
@@ -371,6 +378,34 @@ async def test_what_is_not_wanted_any_more_is_aborted(
             assert (await uow.uploads.list()).total == 0
 
 
+async def test_what_is_on_its_way_is_waited_for_before_it_is_aborted(
+    new_life: NewLife, seaweed: Seaweed, prefix: str, growing: Growing, gateway: Gateway
+) -> None:
+    """A part that arrives behind the abort would bring the upload back, which nobody would know of then."""
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold(request: Request) -> None:
+        if request.part == 3:
+            held.set()
+            assert go_on.wait(PATIENCE)
+        elif request.method == "DELETE":
+            go_on.set()
+
+    gateway.on_request = hold
+    life = new_life()
+    task, file = recording()
+    await life.begin(task, file)
+    life.uploads.grown(file.job_id, growing.path, growing.grow(3 * PART_SIZE))
+    assert await asyncio.to_thread(held.wait, PATIENCE)
+    await life.uploads.forget(file.job_id)
+    await asyncio.sleep(0.3)  # for an abort that does not wait
+    go_on.set()
+    await asyncio.wait_for(life.uploads.discards.wait_idle(), PATIENCE)
+    assert sorted(gateway.parts()) == [2, 3]
+    assert gateway.requests[-1].method == "DELETE"
+    assert seaweed.unfinished_uploads(below=prefix) == []
+
+
 FAULTS: dict[str, Callable[[Request], int | None]] = {
     "5xx": lambda request: 503 if request.part in (2, 5) else None,
     "a reset in mid-part": lambda request: Gateway.RESET if request.part == 3 else None,
@@ -416,14 +451,30 @@ async def test_a_store_that_is_away(
 ) -> None:
     """Parts that were sent before are not sent again, the backlog says what waits and why, and it goes back to 0."""
     server: Seaweed = request.getfixturevalue("own_seaweed" if fault in ("killed", "hung") else "seaweed")
-    gateway = Gateway(server.s3_port)
-    right = config(server, prefix, endpoint=gateway.endpoint)
+    with contextlib.closing(Gateway(server.s3_port)) as gateway:
+        right = config(server, prefix, endpoint=gateway.endpoint)
+        stores = Buckets(LocalStores(tmp_path / "local"), {"rec-a": right})
+        life = Life(catalogue, stores)
+        try:
+            await _is_away(life, stores, server, gateway, right, prefix, growing, fault)
+        finally:
+            await life.uploads.stop()
+
+
+async def _is_away(
+    life: Life,
+    stores: Buckets,
+    server: Seaweed,
+    gateway: Gateway,
+    right: BucketConfig,
+    prefix: str,
+    growing: Growing,
+    fault: str,
+) -> None:
     changes: dict[str, object] = {
         "wrong credentials": {"credentials": {"access_key": ACCESS_KEY, "secret_key": "no"}},
         "wrong bucket": {"url": "s3://no-such-bucket"},
     }.get(fault, {})
-    stores = Buckets(LocalStores(tmp_path / "local"), {"rec-a": right})
-    life = Life(catalogue, stores)
     task, file = recording()
     await life.begin(task, file)
     life.uploads.grown(file.job_id, growing.path, growing.grow(3 * PART_SIZE))
@@ -439,34 +490,40 @@ async def test_a_store_that_is_away(
             bad = BucketConfig(**{name: getattr(right, name) for name in right.__slots__} | changes)  # type: ignore[arg-type]
             stores.object_stores["rec-a"] = ObjectStore("rec-a", bad)
     finishing = asyncio.create_task(life.finish(task, file.job_id, growing.close()))
-    await until(lambda: life.uploads.outages.last_error("rec-a"))
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(PATIENCE):
+        while not (row := await only_row(life.catalogue)).attempts:
+            await asyncio.sleep(0.05)
+    assert row.last_error
+    assert SECRET_KEY not in row.last_error
+    assert row.next_retry_at is not None
+    assert life.uploads.outages.last_error("rec-a")
     backlog = life.uploads.backlog("rec-a")
     assert backlog.files == 1
     assert PART_SIZE <= backlog.bytes <= FIVE
     assert backlog.oldest_seconds > 0
-    async with catalogue.read() as uow:
-        [row] = (await uow.uploads.list()).items
-    assert row.attempts >= 1
-    assert row.last_error
-    assert SECRET_KEY not in row.last_error
-    assert row.next_retry_at is not None
     assert not finishing.done()
     assert growing.path.read_bytes() == growing.final  # the only copy
     match fault:
         case "killed":
             await asyncio.to_thread(server.start)
         case "hung":
+            gateway.on_request = lambda _request: 503  # what it was sent before it takes first
             server.thaw()
+            await asyncio.to_thread(gateway.settle)
+            gateway.on_request = lambda _request: None
     stores.object_stores["rec-a"] = good
-    stored = await asyncio.wait_for(finishing, PATIENCE)
+    stored = await asyncio.wait_for(finishing, LONG)
     if fault != "wrong bucket":  # a bucket that says it never heard of the upload has lost it
         assert [gateway.parts().count(number) for number in (2, 3)] == [1, 1]
     if fault != "hung":  # what it was sent before it woke up it takes then
         assert {*gateway.parts()} == {1, 2, 3, 4, 5, 6}
     await check_stored(life, server, prefix, stored, growing)
-    await life.uploads.stop()
-    gateway.close()
+
+
+async def only_row(catalogue: Catalogue) -> Upload:
+    async with catalogue.read() as uow:
+        [row] = (await uow.uploads.list()).items
+    return row
 
 
 async def test_what_takes_long_is_shown_before_it_fails(
