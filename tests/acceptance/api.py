@@ -140,7 +140,7 @@ class Sdk:
         request = ListRecordContentsRequest(publish_domain=domain, stream=stream, start_time=since, limit=100)
         return list(self.client.list_record_contents(request).record_contents)
 
-    def wait_contents(self, stream: str, count: int = 3, timeout: float = 60.0, domain: str = DOMAIN) -> list[Any]:
+    def wait_contents(self, stream: str, count: int = 3, timeout: float = 120.0, domain: str = DOMAIN) -> list[Any]:
         """The files of the stream as soon as there are `count`."""
         deadline = time.monotonic() + timeout
         while len(found := self.contents(stream, domain)) < count:

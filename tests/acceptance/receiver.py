@@ -46,7 +46,7 @@ class Receiver:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    def wait(self, event: str, stream: str, timeout: float = 60.0) -> Message:
+    def wait(self, event: str, stream: str, timeout: float = 120.0) -> Message:
         """The first message about `event` of `stream`."""
         with self._arrived:
             found: Message | None = None

@@ -74,15 +74,15 @@ class Attack(NamedTuple):
     def run(self, port: int) -> str:
         """Send the bytes; the server must then close the connection. What is wrong, "" if nothing."""
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as peer:
+            if self.shake:
+                peer.sendall(b"\x03" + bytes(1536))
+                answer = b""
+                while len(answer) < 3073:
+                    piece = peer.recv(4096)
+                    assert piece, "no handshake"
+                    answer += piece
+                peer.sendall(answer[1:1537])
             try:
-                if self.shake:
-                    peer.sendall(b"\x03" + bytes(1536))
-                    answer = b""
-                    while len(answer) < 3073:
-                        if not (piece := peer.recv(4096)):
-                            return "no handshake"
-                        answer += piece
-                    peer.sendall(answer[1:1537])
                 peer.sendall(self.data)
                 if not self.stay:
                     peer.shutdown(socket.SHUT_WR)

@@ -63,7 +63,7 @@ def test_a_recording_on_command_tells_its_story(
     receiver.wait("RECORD_NEW_FILE_START", stream)
     wait_recorded(server, footage(), 4)
     sdk.stop(stream, domain=domain)
-    receiver.wait("RECORD_OVER", stream, 60)
+    receiver.wait("RECORD_OVER", stream)
 
     messages = receiver.of(stream)
     check_story(messages)
@@ -126,8 +126,8 @@ def test_a_killed_server_tells_every_file_once(
     own_server.kill()
     encoder.wait(60)
     own_server.start()
-    receiver.wait("PUBLISH_DONE", stream, 60)
-    receiver.wait("RECORD_OVER", stream, 60)
+    receiver.wait("PUBLISH_DONE", stream)
+    receiver.wait("RECORD_OVER", stream)
     # What was under way when the server died is sent again, with the same id.
     told: dict[str, Message] = {}
     for message in receiver.of(stream):
@@ -150,7 +150,7 @@ def test_a_recording_without_a_subscription_tells_nothing(
     sdk.start_when_live(stream, domain=domain)
     wait_recorded(server, footage(), 1.5)
     sdk.stop(stream, domain=domain)
-    receiver.wait("RECORD_FILE_COMPLETE", stream, 60)
+    receiver.wait("RECORD_FILE_COMPLETE", stream)
     time.sleep(1)
     assert [event_of(message) for message in receiver.of(stream)] == ["RECORD_FILE_COMPLETE"]
     assert "auth_sign" not in receiver.of(stream)[0]
