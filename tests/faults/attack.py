@@ -82,7 +82,11 @@ class Peer:
         if window:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.socket.settimeout(PATIENCE)
-        self.socket.connect(("127.0.0.1", port))
+        try:
+            self.socket.connect(("127.0.0.1", port))
+        except OSError:
+            self.socket.close()
+            raise
         if shake:
             self.send(b"\x03" + bytes(1536) + bytes(1536))
 
@@ -100,6 +104,12 @@ class Peer:
             return False
         self.sent += len(data)
         return True
+
+    def hear(self) -> bytes:
+        """What the server says next. Raises ConnectionError when it has hung up instead."""
+        if not (data := self.socket.recv(4096)):
+            raise ConnectionResetError("the server has hung up")
+        return data
 
     def wait_closed(self) -> bytes:
         """What the server said until it hung up."""
@@ -127,15 +137,17 @@ class Peer:
 def publisher(server: Instance, stream: str, *, window: int = 0) -> Peer:
     """A peer whose publish the server has accepted; `window` is how many bytes the kernel keeps of what it is sent."""
     peer = Peer(server.rtmp_port, shake=False, window=window)
-    peer.send(PublisherBytes("live", f"{stream}?vhost={DOMAIN}").opening())
-    said, reader = bytearray(), ChunkReader()
-    while len(said) < 3073:
-        said += peer.socket.recv(4096)
-    messages: list[Message] = reader.feed(bytes(said[3073:]))
-    while not any(b"NetStream.Publish.Start" in message[3] for message in messages):
-        data = peer.socket.recv(4096)
-        assert data, messages
-        messages += reader.feed(data)
+    try:
+        peer.send(PublisherBytes("live", f"{stream}?vhost={DOMAIN}").opening())
+        said, reader = bytearray(), ChunkReader()
+        while len(said) < 3073:
+            said += peer.hear()
+        messages: list[Message] = reader.feed(bytes(said[3073:]))
+        while not any(b"NetStream.Publish.Start" in message[3] for message in messages):
+            messages += reader.feed(peer.hear())
+    except BaseException:
+        peer.socket.close()
+        raise
     return peer
 
 

@@ -18,7 +18,7 @@ from tests.faults.numbered import Media, numbers_in
 from tests.faults.story import Fault, Story, Stream
 
 #: Seconds of media that a killed server may cost. The stated bound is one read interval of 0.5 s; the rest is for
-#: noticing, and on top of it comes what processes wait for their turn on this machine.
+#: noticing, and on top of it comes what processes wait for their turn on this machine, and the server for its disk.
 LOST_MAX = 2.0
 LAGS = 4
 #: An interruption so much (s) shorter or longer than the merge window is on the right side of it, with the same on top.
@@ -140,7 +140,7 @@ def _check_push(story: Story, stream: Stream, index: int, there: set[int], found
         # What is lost is the end of what was sent.
         later = [n for n in range(number + 1, push.end) if n in there]
         assert not later or _is_video(story.media, number) is not _is_video(story.media, later[0]), f"{name}: {number}"
-    most = LOST_MAX + LAGS * story.lag
+    most = LOST_MAX + LAGS * story.lag + (story.instance.late[death] if death is not None else 0.0)
     assert loss.seconds < most, (
         f"{name}: {loss.packets} packets of {loss.seconds:.2f} s before the death ({most:.1f} s)"
     )

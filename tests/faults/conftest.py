@@ -37,8 +37,8 @@ def told() -> Iterator[Receiver]:
 
 @pytest.fixture
 def instance(tmp_path: Path, told: Receiver) -> Iterator[Instance]:
-    """A server for this test alone."""
-    instance = Instance(tmp_path / "server", told)
+    """A server for this test alone. What it is to finish before it ends it finishes on a slow machine, too."""
+    instance = Instance(tmp_path / "server", told, LIVEREEL_STOP_GRACE="100")
     try:
         yield instance.set_up()
     finally:

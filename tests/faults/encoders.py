@@ -2,11 +2,17 @@
 
 import asyncio
 import contextlib
+import fcntl
+import socket
+import struct
+import termios
 import threading
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from livereel.testing.rtmp_client import PublishFailed, RtmpPublisher
@@ -15,8 +21,8 @@ from tests.faults.numbered import Media
 
 #: Seconds between attempts of an encoder that wants to be back.
 RETRY = 0.1
-#: Seconds a server may take to close after a polite end.
-END_TIMEOUT = 30.0
+#: Seconds a server may take to close after a polite end, which it does when it has written down that the push is over.
+END_TIMEOUT = 60.0
 _REFUSED = (OSError, PublishFailed, TimeoutError, asyncio.IncompleteReadError)
 
 
@@ -32,11 +38,30 @@ class Push:
     sent_at: list[float] = field(default_factory=list)
     ended_at: float | None = None
     broken: bool = False
+    #: The connection, and how many bytes had been written into it behind each packet.
+    connection: socket.socket | None = None
+    written: list[int] = field(default_factory=list)
 
     @property
     def end(self) -> int:
         """The number behind the last packet sent."""
         return self.first + len(self.sent_at)
+
+    @property
+    def arrived(self) -> int:
+        """The number behind the last packet that is with the kernel of the other side, at the least."""
+        count = len(self.written)
+        if not count or self.connection is None:
+            return self.first
+        return self.first + bisect_right(self.written, self.written[count - 1] - unacknowledged(self.connection))
+
+
+def unacknowledged(connection: socket.socket) -> int:
+    """Bytes written into a connection that wait in our kernel or have not been confirmed by the other; 0 if closed."""
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+    except (OSError, ValueError):
+        return 0
 
 
 class Crew:
@@ -67,7 +92,7 @@ class Crew:
     def close(self) -> None:
         """End the thread; whoever runs still is dropped."""
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(END_TIMEOUT)
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, *_REFUSED):
@@ -107,8 +132,8 @@ class Encoder:
 
     def leave(self) -> None:
         """End the push as encoders do, or give up trying; returns when that is done."""
-        self._crew.submit(self._leave()).result(30)
-        self._job.result(30)
+        self._crew.submit(self._leave()).result(2 * END_TIMEOUT)
+        self._job.result(2 * END_TIMEOUT)
 
     def hold(self) -> None:
         """Send nothing more for now, and keep the connection."""
@@ -123,6 +148,14 @@ class Encoder:
     def sent(self) -> int:
         """The number behind the last packet sent."""
         return self.pushes[-1].end if self.pushes else self._next
+
+    def settle(self) -> int:
+        """Wait until all that has been sent is with the server's kernel; the number behind the last packet of it."""
+        until, deadline = self.sent, time.monotonic() + END_TIMEOUT
+        while self.publishing and self.pushes[-1].arrived < until:
+            assert time.monotonic() < deadline, f"{self.stream}: the server reads nothing"
+            time.sleep(0.01)
+        return until
 
     async def _leave(self) -> None:
         self._leaving.set()
@@ -161,6 +194,7 @@ class Encoder:
         publisher._writer.transport.set_write_buffer_limits(0)
         packets, number = self._media.packets, push.first
         zero = packets[number].tag.timestamp
+        push.connection = publisher._writer.get_extra_info("socket")
         await publisher.push(self._media.headers, speed=0)
         while not self._leaving.is_set():
             if self._holding or number >= self.pauses_at:
@@ -173,8 +207,11 @@ class Encoder:
                 until += 1
             if until > number:
                 tags = [tag._replace(timestamp=tag.timestamp - zero) for tag, _ in packets[number:until]]
-                publisher._writer.write(publisher.bytes.media(tags))
+                pieces = [publisher.bytes.media([tag]) for tag in tags]
+                publisher._writer.write(b"".join(pieces))
                 await publisher._writer.drain()
+                before = push.written[-1] if push.written else 0
+                push.written += [before + end for end in accumulate(map(len, pieces))]
                 push.sent_at += [time.monotonic()] * (until - number)
                 number = until
             await asyncio.sleep(0.02)

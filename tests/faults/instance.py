@@ -16,6 +16,7 @@ from livereel.testing.api_client import ApiClient, Reply
 from tests.acceptance.api import ALL_FORMATS, BUCKET, DOMAIN
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import LiveServer, wait_until
+from tests.faults.pulse import late
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,9 @@ class Instance(LiveServer):
         self.command = (sys.executable, "-m", "tests.faults.mortal", self.fate, "serve")
         self.port = int(fixed["LIVEREEL_RTMP__PORT"])
         self.receiver = receiver
+        #: When the process was killed (monotonic time), and how late it was then; see `pulse`.
         self.deaths: list[float] = []
+        self.late: dict[float, float] = {}
         self._logs_checked = 0
 
     # -- life
@@ -71,14 +74,16 @@ class Instance(LiveServer):
         """SIGKILL, now."""
         assert self._process is not None
         self._process.kill()
-        self.buried()
+        assert self.buried(), "a process survived SIGKILL"
 
-    def buried(self, timeout: float = 30.0) -> bool:
+    def buried(self, timeout: float = PATIENCE) -> bool:
         """Wait for the end of the process; False if it lives on."""
         assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
-            self.deaths.append(time.monotonic())
+            died = time.monotonic()
+            self.late[died] = late(self.directory / "pulse", died)
+            self.deaths.append(died)
             self._process = None
             self.fate.unlink(missing_ok=True)
             return True
@@ -89,7 +94,7 @@ class Instance(LiveServer):
         assert self._process is not None
         self._process.send_signal(number)
 
-    def exit_status(self, timeout: float = PATIENCE) -> int:
+    def exit_status(self, timeout: float = 2 * PATIENCE) -> int:
         """Wait for the end of the process."""
         assert self._process is not None
         status = self._process.wait(timeout)
@@ -98,7 +103,8 @@ class Instance(LiveServer):
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # another thread may be burying it
+        return process is not None and process.poll() is None
 
     def processes(self) -> dict[int, str]:
         """All processes on this data directory, by id: what runs in them."""
@@ -131,7 +137,7 @@ class Instance(LiveServer):
 
     def api(self) -> ApiClient:
         assert self.credentials is not None
-        return ApiClient(self.endpoint, *self.credentials)
+        return ApiClient(self.endpoint, *self.credentials, timeout=PATIENCE)
 
     def template(
         self, stream: str, *, kind: str = "COMMAND_RECORD", merge: int = 0, cycle: int = 3600, bucket: str = BUCKET,

@@ -19,6 +19,7 @@ from livereel.catalogue.sqlite import SqliteCatalogue
 from livereel.cli.main import main
 from livereel.spool import recovery
 from livereel.storage.local import LocalStore
+from tests.faults.pulse import Pulse
 
 
 class Fate:
@@ -80,5 +81,7 @@ def instrument(fate: Fate) -> None:
 
 
 if __name__ == "__main__":
-    instrument(Fate(Path(sys.argv.pop(1))))
+    fate = Path(sys.argv.pop(1))
+    Pulse(Path(os.environ["LIVEREEL_DATA_DIR"]).with_name("pulse")).watch()
+    instrument(Fate(fate))
     main()

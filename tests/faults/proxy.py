@@ -4,7 +4,10 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
+
+from tests.faults.encoders import unacknowledged
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)  # closing sends RST
 _PIECE = 4096
@@ -49,19 +52,26 @@ class Passage:
         self._piece, self._pause = _PIECE, 0.0
         self._limit: int | None = None
         self._over = threading.Event()
-        #: What the server's kernel has been given.
-        self.passed = bytearray()
-        threading.Thread(target=self._pump, args=(inside, outside, self.passed), daemon=True).start()
+        self._passed = bytearray()
+        threading.Thread(target=self._pump, args=(inside, outside, self._passed), daemon=True).start()
         threading.Thread(target=self._pump, args=(outside, inside, None), daemon=True).start()
+
+    def arrived(self) -> bytes:
+        """What the server's kernel has, which may still be more by a moment's worth."""
+        with self._lock:
+            return bytes(self._passed[: len(self._passed) - unacknowledged(self._outside)])
 
     def blackhole(self) -> None:
         """Let nothing pass any more, either way, and tell nobody."""
         with self._lock:
             self._open.clear()
 
-    def cut(self) -> None:
-        """RST to both sides."""
+    def cut(self, *, patience: float = 0.0) -> None:
+        """RST to both sides, once the server's kernel has all that was passed on, if that takes no longer than so."""
+        deadline = time.monotonic() + patience
         with self._lock:
+            while time.monotonic() < deadline and unacknowledged(self._outside):
+                time.sleep(0.001)
             self._over.set()
             self._open.set()
             for sock in (self._inside, self._outside):
@@ -83,7 +93,7 @@ class Passage:
     def cut_inside(self, size: int) -> None:
         """Pass on `size` bytes more, then FIN to the server: in the middle of a message."""
         with self._lock:
-            self._limit = len(self.passed) + size
+            self._limit = len(self._passed) + size
 
     def _pump(self, source: socket.socket, target: socket.socket, passed: bytearray | None) -> None:
         with contextlib.suppress(OSError):

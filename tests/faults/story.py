@@ -17,8 +17,8 @@ from tests.faults.numbered import Media
 BEFORE_FAULT = 4.0
 #: Seconds that encoders which are back go on.
 AFTER_RETURN = 1.5
-#: Packets of the source that belong to one stream of one seed.
-SHARE = 120.0  # seconds of media
+#: Packets that an encoder keeps for its return, however long everything before it takes.
+RESERVE = 1000  # half a minute of media
 #: Merge windows in seconds: none, one that a restart may or may not take longer than, one that it never does.
 WINDOWS = {"COMMAND_RECORD": (0, 3, 60), "CONTINUOUS_RECORD": (0, 3, 12)}
 #: What START and STOP may say besides 200: docs/api/errors.md.
@@ -130,6 +130,8 @@ class Story:
                                    speed=stream.speed))
             for number, stream in enumerate(plan.streams)
         ]  # fmt: skip
+        for number, stream in enumerate(self.streams, 1):
+            stream.encoder.pauses_at = number * share - RESERVE
         #: When the server died, of those deaths that this story brought about.
         self.deaths: list[float] = []
 
@@ -190,6 +192,7 @@ class Story:
     def _stop(self, stream: Stream) -> None:
         asked = Asked(time.monotonic())
         stream.stops.append(asked)
+        stream.encoder.settle()  # what was sent by then is with the server
         with suppress(*BROKEN):
             reply = self.instance.control("STOP", stream.plan.name)
             if reply.status == 200:
@@ -203,7 +206,7 @@ class Story:
     def _bring_about(self) -> None:
         instance, fault = self.instance, self.plan.fault
         if fault is Fault.WORKER:
-            assert instance.kill_workers()
+            wait_until(instance.kill_workers, PATIENCE, "a worker to kill")
             return
         if self.plan.step is not None:
             instance.die_at_step(self.plan.step)
@@ -245,6 +248,7 @@ class Story:
 
     def _see_out(self, stream: Stream) -> None:
         """Let encoders come back and go on for a while, record on, and end it."""
+        stream.encoder.pauses_at = len(self.media.packets)
         comes_back = stream.plan.returns_after is not None and self.plan.fault is not Fault.FINISHING
         pushes = len(stream.encoder.pushes)
         if comes_back and self.plan.fault is not Fault.WORKER:

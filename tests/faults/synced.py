@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from livereel.cli.main import main
+from tests.faults.pulse import Pulse
 
 
 def note_into(notes: Path) -> None:
@@ -30,5 +31,6 @@ def synced(notes: Path) -> list[tuple[Path, int]]:
 
 
 if __name__ == "__main__":
+    Pulse(Path(os.environ["LIVEREEL_DATA_DIR"]).with_name("pulse")).watch()
     note_into(Path(sys.argv.pop(1)))
     main()

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class Node:
         self.server = Server(
             Settings(
                 data_dir=directory,
-                rtmp=loopback | {"idle_timeout": 5.0},
+                rtmp=loopback,
                 api=loopback | {"rate_limits": False},
                 recorder={"workers": 1},
             ),
@@ -85,14 +86,20 @@ class Node:
         body = {"publish_domain": DOMAIN, "app": "live", "stream": stream}
         return (await self.call("POST", "record/control", {"action": action}, body)).status
 
-    async def start_when_live(self, stream: str) -> tuple[float, float]:
-        """START until it is answered with 200: when that one was sent, and when it was answered (Unix times)."""
+    async def start_when_live(self, stream: str) -> float:
+        """START until it is answered with 200; when that was (Unix time)."""
         async with asyncio.timeout(PATIENCE):
-            while True:
-                asked = self.clock.now()
-                if await self.control("START", stream) == 200:
-                    return asked, self.clock.now()
+            while await self.control("START", stream) != 200:
                 await asyncio.sleep(0.2)
+            return self.clock.now()
+
+    async def recording(self, stream: str) -> None:
+        """Wait until the stream is recorded."""
+        query = "SELECT count(*) FROM tasks WHERE stream = ? AND state = 'recording'"
+        async with asyncio.timeout(PATIENCE):
+            with closing(sqlite3.connect(f"file:{self.directory / 'catalogue.db'}?mode=ro", uri=True)) as catalogue:
+                while not catalogue.execute(query, (stream,)).fetchone()[0]:
+                    await asyncio.sleep(0.1)
 
     async def files(self, stream: str, count: int) -> list[dict[str, Any]]:
         """The record files of a stream, once there are so many."""
@@ -124,22 +131,30 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         await node.server.stop()
 
 
-@asynccontextmanager
-async def pushed(node: Node, media: Media, stream: str, first: int = 0) -> AsyncIterator[Callable[[], int]]:
-    """Media pushed in real time; gives the number behind the last packet sent.
+class Push:
+    """How far a push has come: the number behind the last packet sent, and when each was (Unix time)."""
 
-    A push of the same stream that is just ending is waited for.
-    """
-    sent = first
+    def __init__(self, first: int) -> None:
+        self._first = first
+        self.sent_at: list[float] = []
+
+    def __call__(self) -> int:
+        return self._first + len(self.sent_at)
+
+
+@asynccontextmanager
+async def pushed(node: Node, media: Media, stream: str, first: int = 0) -> AsyncIterator[Push]:
+    """Media pushed in real time. A push of the same stream that is just ending is waited for."""
+    sent = Push(first)
 
     async def push(publisher: RtmpPublisher) -> None:
-        nonlocal sent
         begun, zero = time.monotonic(), media.packets[first].tag.timestamp
         await publisher.push(media.headers, speed=0)
         for tag, _ in media.packets[first:]:
             await asyncio.sleep(max(0.0, begun + (tag.timestamp - zero) / 1000 - time.monotonic()))
+            sent_at = node.clock.now()
             await publisher.push([tag._replace(timestamp=tag.timestamp - zero)], speed=0)
-            sent += 1
+            sent.sent_at.append(sent_at)
 
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -151,7 +166,7 @@ async def pushed(node: Node, media: Media, stream: str, first: int = 0) -> Async
                 await asyncio.sleep(0.2)
     pushing = asyncio.create_task(push(publisher))
     try:
-        yield lambda: sent
+        yield sent
         assert not pushing.done(), "the push was cut off"
     finally:
         pushing.cancel()
@@ -170,7 +185,7 @@ async def test_clock_set_while_recording(node: Node, numbered: Media) -> None:
     """By hours, both ways, more than a record cycle: one file of each format, as long as what was sent."""
     await node.template("cam", merge=60)
     async with pushed(node, numbered, "cam") as sent:
-        asked, answered = await node.start_when_live("cam")
+        begun, answered = sent.sent_at, await node.start_when_live("cam")
         for ahead in (5 * HOUR, -7 * HOUR, 0.0):
             await until_sent(sent, 20)
             node.clock.ahead = ahead
@@ -206,8 +221,8 @@ async def test_clock_set_while_recording(node: Node, numbered: Media) -> None:
             numbered.time(numbers[-1]) - numbered.time(numbers[0])
         )
         assert sent_seconds - 1 < length < sent_seconds + 30
-        # Back to the last key frame before START.
-        assert named_between(file, asked - 3, answered), file["obs_addr"]["object"]
+        # By the clock before it was set, back to the last key frame before START.
+        assert named_between(file, begun[numbers[0]], answered), file["obs_addr"]["object"]
 
 
 async def test_the_same_second_twice(node: Node, numbered: Media) -> None:
@@ -252,12 +267,13 @@ async def test_plans_follow_the_wall_clock(node: Node, numbered: Media, monkeypa
     async with pushed(node, numbered, "cam") as sent:
         await until_sent(sent, 15)
         node.clock.ahead = 20 * HOUR + 60
+        await node.recording("cam")
         await until_sent(sent, 40)
         until = node.clock.now()
         node.clock.ahead = 22 * HOUR + 60
         files = await node.files("cam", 3)
     for file in files:
-        assert file["duration"] < PATIENCE  # until_sent takes no longer
+        assert file["duration"] < 2 * PATIENCE  # what it waits for takes no longer
         assert named_between(file, begin, until), file["obs_addr"]["object"]
 
 

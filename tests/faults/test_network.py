@@ -21,13 +21,14 @@ from tests.faults.instance import PATIENCE, Instance
 from tests.faults.numbered import Media, numbers_in
 from tests.faults.proxy import Passage, Proxy
 
-IDLE_TIMEOUT = 3  # seconds
+#: Seconds. Nobody who takes part may be held up for as long by the machine.
+IDLE_TIMEOUT = 10
 BEFORE, AFTER = 25, 25  # packets that arrive at least before the fault, and after the return
 HANDSHAKE = 1 + 2 * 1536  # bytes of C0, C1 and C2
 
 
 def cut(passage: Passage, _: Encoder) -> None:
-    passage.cut()
+    passage.cut(patience=PATIENCE)
 
 
 def half_open(passage: Passage, _: Encoder) -> None:
@@ -36,6 +37,7 @@ def half_open(passage: Passage, _: Encoder) -> None:
 
 def stall(_: Passage, encoder: Encoder) -> None:
     encoder.hold()
+    wait_until(lambda: encoder.held, PATIENCE, "an encoder to hold")
 
 
 def half_close(passage: Passage, _: Encoder) -> None:
@@ -125,15 +127,23 @@ def interrupted(
     server.start_when_live(name)
     acknowledged = first.sent
     wait_until(lambda: len(arrived_of(first, proxy, media)) >= BEFORE, PATIENCE, "media")
-    fault.strike(proxy.passages[-1], first)
+    passage = proxy.passages[-1]
+    fault.strike(passage, first)
     if window > 1:
-        return comes_back(server, crew, media, proxy, name, first, acknowledged)
+        return comes_back(server, crew, media, proxy, name, first, passage, acknowledged)
     server.wait_for_state(name, "completed")
-    return outcome(server, media, name, [arrived_of(first, proxy, media)], acknowledged)
+    return outcome(server, media, name, [arrived(passage, first.pushes[-1].first, media)], acknowledged)
 
 
 def comes_back(
-    server: Instance, crew: Crew, media: Media, proxy: Proxy, name: str, first: Encoder, acknowledged: int
+    server: Instance,
+    crew: Crew,
+    media: Media,
+    proxy: Proxy,
+    name: str,
+    first: Encoder,
+    passage: Passage,
+    acknowledged: int,
 ) -> Outcome:
     """Another connection, while the first may still look alive."""
     second = Encoder(crew, media, lambda: proxy.port, name, first=media.key_from(first.sent + 20)).start()
@@ -142,7 +152,7 @@ def comes_back(
     assert server.control("STOP", name).status == 200
     server.wait_for_state(name, "completed")
     second.leave()
-    ranges = [arrived(proxy.passages[0], first.pushes[0].first, media), arrived_of(second, proxy, media)]
+    ranges = [arrived(passage, first.pushes[-1].first, media), arrived_of(second, proxy, media)]
     return outcome(server, media, name, ranges, acknowledged, stopped=stopped)
 
 
@@ -152,10 +162,11 @@ def trickled(server: Instance, crew: Crew, media: Media, proxy: Proxy) -> Outcom
     encoder = Encoder(crew, media, lambda: proxy.port, "trickle").start()
     server.start_when_live("trickle")
     acknowledged = encoder.sent
-    proxy.passages[0].trickle(100, 0.02)
-    time.sleep(2 * IDLE_TIMEOUT)
+    passage = proxy.passages[-1]
+    passage.trickle(100, 0.02)
+    time.sleep(IDLE_TIMEOUT + 3)
     encoder.hold()
-    proxy.passages[0].trickle(4096, 0)
+    passage.trickle(4096, 0)
     encoder.leave()
     server.wait_for_state("trickle", "completed")
     range_ = arrived_of(encoder, proxy, media)
@@ -172,7 +183,7 @@ def arrived_of(encoder: Encoder, proxy: Proxy, media: Media) -> range:
 
 def arrived(passage: Passage, first: int, media: Media) -> range:
     """The numbers of the packets that the server's kernel was given whole."""
-    found = ChunkReader().feed(bytes(passage.passed[HANDSHAKE:]))
+    found = ChunkReader().feed(passage.arrived()[HANDSHAKE:])
     packets = [
         payload
         for kind, _, _, payload in found

@@ -61,7 +61,7 @@ def test_a_power_cut_costs_what_was_not_synced_yet(server: Instance, notes: Path
     server.start()
     task = server.wait_for_state("cam", "completed")
     [push] = encoder.pushes[:1]
-    bound = LOST_MAX + INTERVAL + LAGS * crew.lag(began)
+    bound = LOST_MAX + INTERVAL + LAGS * crew.lag(began) + server.late[died]
     for file in server.files(task["id"]):
         found = sorted(numbers_in(server.path(file), numbered))
         assert found == list(range(found[0], found[-1] + 1))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from livereel.domain.recordings import MIN_PAUSE_AFTER_STOP
 from livereel.testing.api_client import Reply
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import wait_until
@@ -80,7 +81,7 @@ def test_recordings_without_a_merge_window_are_complete(instance: Instance, crew
         instance.wait_for_state("continuous", "recording")
         time.sleep(2)
         assert instance.control("STOP", "finishing").status == 200
-        sent = {encoder.stream: encoder.sent for encoder in encoders}
+        sent = {encoder.stream: encoder.settle() for encoder in encoders}
         stop_in_order(instance)
     finally:
         for encoder in encoders:
@@ -103,7 +104,7 @@ def test_an_encoder_that_comes_back_goes_on_in_the_same_files(
 ) -> None:
     """Over a restart inside the merge window: the same task, one file of each format, nothing lost."""
     # Nobody can send STOP to a continuous one, so the test waits for the end of the window.
-    window = FAR if kind == "COMMAND_RECORD" else 15
+    window = FAR if kind == "COMMAND_RECORD" else 25
     instance.template("rolling", kind=kind, merge=window)
     encoder = Encoder(crew, numbered, lambda: instance.port, "rolling").start()
     try:
@@ -112,12 +113,14 @@ def test_an_encoder_that_comes_back_goes_on_in_the_same_files(
         first = instance.wait_for_state("rolling", "recording")
         time.sleep(1.5)
         encoder.back_at = 0.0
-        sent_before = encoder.sent
+        sent_before = encoder.settle()
         stop_in_order(instance)
         assert instance.tasks("rolling")[0]["state"] == "interrupted"
         assert verdict_while_interrupted(instance) in (None, EXISTS)
         wait_until(lambda: len(encoder.pushes) > 1 and encoder.publishing, PATIENCE, "the push again")
         gap = encoder.pushes[1].began_at - encoder.pushes[0].sent_at[-1]
+        if gap > window - 2:
+            return  # on a machine so slow the window may be over
         assert instance.wait_for_state("rolling", "recording", "finishing", "completed")["id"] == first["id"]
         time.sleep(1)
         if kind == "COMMAND_RECORD":
@@ -126,8 +129,6 @@ def test_an_encoder_that_comes_back_goes_on_in_the_same_files(
     finally:
         encoder.leave()
     instance.wait_for_state("rolling", "completed")
-    if gap > window - 2:
-        return  # on a machine so slow the window may be over
     [only] = packets(instance, "rolling", numbered)["FLV"]
     assert set(range(only[0], sent_before)) <= set(only)
     again = encoder.pushes[1]
@@ -211,12 +212,16 @@ def test_start_and_stop_in_odd_orders(instance: Instance, crew: Crew, numbered: 
         encoder.leave()
         instance.wait_for_state("odd", "interrupted")
         assert verdict(instance.control("START", "odd")) == EXISTS
+        stopped = time.monotonic()
         assert instance.control("STOP", "odd").status == 200
         assert verdict(instance.control("STOP", "odd")) == NOT_RECORDING
         encoder.back_at = 0.0
         encoder.start()
         wait_until(lambda: encoder.publishing, PATIENCE, "a push")
-        assert verdict(instance.control("START", "odd")) == EXISTS  # 10 s after STOP at the earliest
+        early = verdict(instance.control("START", "odd"))
+        if time.monotonic() - stopped >= MIN_PAUSE_AFTER_STOP:
+            return  # on a machine so slow it may be late enough
+        assert early == EXISTS
     finally:
         encoder.leave()
     instance.wait_for_state("odd", "completed")
@@ -239,7 +244,7 @@ def test_stop_before_start_is_answered(instance: Instance, crew: Crew, numbered:
     finally:
         encoder.leave()
     assert len(packets_when_done(instance, "hasty", numbered)["FLV"]) == 1
-    assert told.of("hasty")
+    told.wait("RECORD_OVER", "hasty", PATIENCE)
 
 
 def packets_when_done(instance: Instance, stream: str, media: Media) -> dict[str, list[list[int]]]:

@@ -229,9 +229,11 @@ def ward(directory: Path, told: Receiver, crew: Crew, media: Media) -> Iterator[
         yield found
         found.instance.check_logs()
     finally:
-        for encoder in found.encoders.values():
-            encoder.leave()
-        found.instance.clean_up()
+        try:
+            for encoder in found.encoders.values():
+                encoder.leave()
+        finally:
+            found.instance.clean_up()
 
 
 def test_a_sick_disk_ends_or_holds_up_its_own_recordings(
