@@ -5,7 +5,9 @@ import os
 import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+import av
 from huaweicloudsdklive.v1 import CreateRecordCallbackConfigRequest, RecordCallbackConfigRequest
 
 from livereel.recorder.reader import MAX_WALL_DRIFT
@@ -56,6 +58,14 @@ def received(server: LiveServer) -> int:
     return sum(path.stat().st_size for path in (server.data_dir / "spool").glob("*/*.flv"))
 
 
+def amid_a_frame(path: Path) -> int:
+    """Where an MP4 holds coded data of a picture; between frames lie boxes that no reader looks at any more."""
+    with av.open(str(path)) as media:
+        frame = max(media.demux(video=0), key=lambda packet: packet.size)
+        assert frame.pos is not None
+        return frame.pos + frame.size // 2
+
+
 def iso(text: str) -> float:
     return datetime.fromisoformat(text).astimezone(UTC).timestamp()
 
@@ -101,16 +111,15 @@ def test_a_recording_with_a_break_proves_itself(
     assert (found["verified"], found["damaged"], found["unchecked"], found["extra"]) == (3, [], [], [])
     victim = next((own_server.bucket / "archive").rglob("*.mp4"))
     data = bytearray(victim.read_bytes())
-    data[len(data) // 2] ^= 0x10
+    data[amid_a_frame(victim)] ^= 0x10
     victim.write_bytes(data)
     told = own_server.cli("verify", "--bucket", BUCKET, code=1)
     assert f"{victim.name}: checksum: " in told and "2 of 3 files verified, 1 damaged" in told
     shown = json.loads(own_server.cli("recordings", "show", manifest["task_id"], "--json"))
-    assert {file["format"]: file["check"] for file in shown["files"]} == {
-        "FLV": "verified",
-        "HLS": "verified",
-        "MP4": "damaged (checksum, content)",
-    }
+    checks = {file["format"]: file["check"] for file in shown["files"]}
+    # Whether the frame still decodes is a matter of luck.
+    assert checks.pop("MP4") in ("damaged (checksum, content)", "damaged (checksum, content, undecodable)")
+    assert checks == {"FLV": "verified", "HLS": "verified"}
 
 
 def test_kills_of_the_verifier_and_of_the_server(
