@@ -2,6 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
+import socket
+import struct
+import termios
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from livereel.spool.tail import SpoolTail
 from livereel.spool.writer import SpoolWriter
 from livereel.streams.registry import StreamRegistry
 from livereel.streams.stream import Stream
+from livereel.testing.rtmp_client import RtmpPublisher
 
 
 class ShiftableClock(SystemClock):
@@ -53,6 +58,7 @@ class Recorder:
         self.record = True
         self.admission_delay = 0.0
         self.targets: list[PublishTarget] = []
+        self.streams: dict[str, Stream] = {}  # the newest of each name, also when it is over
         self.writers: dict[str, SpoolWriter] = {}
         self.ends: dict[str, str] = {}
         self.failures: list[str] = []
@@ -70,6 +76,7 @@ class Recorder:
         key = StreamKey.parse("publish.example.com", target.app, target.stream)
         publish = Publish(f"publish-{self._publishes}", client_ip, node_ip, target.query, self.clock.now())
         stream = self.registry.open(key, publish, "project", self.clock.now())
+        self.streams[target.stream] = stream
         if self.record:
             self.start(stream)
         async with self.changed:
@@ -91,18 +98,22 @@ class Recorder:
             self.ends[stream.key.stream] = reason
             self.changed.notify_all()
 
-    async def end_of(self, name: str, timeout: float = 30) -> str:
+    async def end_of(self, name: str, timeout: float = 60) -> str:
         async with asyncio.timeout(timeout), self.changed:
             await self.changed.wait_for(lambda: name in self.ends)
         return self.ends[name]
 
-    async def live(self, name: str, timeout: float = 30) -> Stream:
+    async def live(self, name: str, timeout: float = 60) -> Stream:
         async with asyncio.timeout(timeout):
             while True:
                 for stream in self.registry.live():
                     if stream.key.stream == name:
                         return stream
                 await asyncio.sleep(0.01)
+
+    def unread(self) -> int:
+        """Bytes that publishers have sent and the server has not read yet."""
+        return sum(_asked(connection._sock, termios.FIONREAD) for connection in self.server._connections)
 
     def spooled(self, name: str) -> list[Tag]:
         """The audio and video tags in the spool."""
@@ -123,3 +134,18 @@ async def recorder(directory: Path, config: IngestConfig | None = None, **pool: 
     finally:
         await recorder.server.stop(0.5)
         await recorder.pool.close()
+
+
+async def delivered(client: RtmpPublisher) -> None:
+    """Wait until the server's kernel has all that was pushed."""
+    assert client._writer is not None
+    transport = client._writer.transport
+    async with asyncio.timeout(60):
+        # In this order: what waits in the transport goes to our kernel, and is unacknowledged there (SIOCOUTQ).
+        while transport.get_write_buffer_size() or _asked(transport.get_extra_info("socket"), termios.TIOCOUTQ):
+            await asyncio.sleep(0.001)
+
+
+def _asked(sock: socket.socket, request: int) -> int:
+    number: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), request, bytes(4)))[0]
+    return number

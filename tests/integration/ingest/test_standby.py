@@ -16,7 +16,7 @@ from tests.integration.ingest.support import Recorder
 from tests.unit.media import HEADERS, gop
 
 KEY = StreamKey("publish.example.com", "live", "cam")
-SILENCE = 2.0  # seconds until a silent publisher counts as gone; half a minute in earnest
+SILENCE = 4.0  # seconds until a silent publisher counts as gone; half a minute in earnest
 
 
 class Backup(Recorder):
@@ -47,9 +47,9 @@ class Backup(Recorder):
 
 
 def seconds(offset: int) -> list[Tag]:
-    """A key frame every 200 ms, for ten seconds."""
+    """A key frame every 200 ms, for twenty seconds."""
     headers = [tag._replace(timestamp=offset) for tag in HEADERS]
-    return [*headers, *(tag for start in range(0, 10_000, 200) for tag in gop(offset + start))]
+    return [*headers, *(tag for start in range(0, 20_000, 200) for tag in gop(offset + start))]
 
 
 def stamps(tags: list[Tag], first: int) -> list[int]:
@@ -80,10 +80,8 @@ async def test_no_key_frame_is_lost_however_late_the_break_is_noticed(tmp_path: 
             asyncio.create_task(two.push(second)),
         ]
         await pushing[1]  # and not another byte
-        silent_for = asyncio.get_running_loop().time()
-        assert "nothing received" in await node.end_of("publish-1")
-        assert asyncio.get_running_loop().time() - silent_for > SILENCE - 0.5
-        async with asyncio.timeout(30):  # and it goes on after that
+        assert f"nothing received for {SILENCE:g} s" in await node.end_of("publish-1")
+        async with asyncio.timeout(60):  # and it goes on after that
             while (spooled := node.spooled("task"))[-1].timestamp < 502_000 + SILENCE * 1000:
                 await asyncio.sleep(0.1)
     finally:

@@ -39,6 +39,8 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "a.m3u8": ["-hls_time", "1", "-hls_list_size", "0"],
     }.items():
         ffmpeg("-i", flv, "-c", "copy", *more, directory / name)
+    # The same again and again, for a minute: tests that stop amid a file must not race with its end.
+    ffmpeg("-stream_loop", "19", "-i", flv, "-c", "copy", directory / "long.mp4")
     (directory / "master.m3u8").write_text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=900000\na.m3u8\n")
     generate_flv(directory / "other.flv", 1.5, size=(160, 90), gop_seconds=0.5)
     generate_flv(directory / "hevc.flv", 2.0, video="hevc", gop_seconds=1.0)
@@ -131,7 +133,7 @@ class Worker:
         """End the push, as the supervisor does."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self._reading
             await self.process.wait()
 

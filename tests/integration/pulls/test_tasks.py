@@ -92,10 +92,11 @@ class Desk:
         return [body["event"] for body in await self.messages()]
 
     async def until_told(self, event: PullEvent, count: int = 1, timeout: float = 60) -> dict[str, Any]:
+        """The message of an event that is the `count`th of its kind."""
         async with asyncio.timeout(timeout):
             while len(found := [body for body in await self.messages() if body["event"] == event]) < count:
                 await asyncio.sleep(0.05)
-        return found[-1]
+        return found[count - 1]
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ async def test_a_list_that_is_played_twice(desk: Desk, origin: Origin) -> None:
         (origin.url("other.flv"), 0, loop) for loop in (0, 0, 1, 1)
     ]
     assert end["reason"] == "finished"
-    async with asyncio.timeout(30):  # the note of its place goes after the message
+    async with asyncio.timeout(60):  # the note of its place goes after the message
         while list((desk.directory / "pulls").iterdir()):
             await asyncio.sleep(0.05)
 
@@ -156,7 +157,7 @@ async def test_only_wanted_events_are_told(desk: Desk, origin: Origin) -> None:
 
 async def test_times(desk: Desk, origin: Origin) -> None:
     now = desk.clock.now()
-    task = await desk.create(origin.url("a.mp4"), start_at=now + 100, end_at=now + 200)
+    task = await desk.create(origin.url("long.mp4"), start_at=now + 100, end_at=now + 200)
     await asyncio.sleep(1.2)
     assert (await desk.task(task)).state is PullState.PENDING
     desk.clock.shift = 101
@@ -170,9 +171,9 @@ async def test_times(desk: Desk, origin: Origin) -> None:
 
 
 async def test_a_killed_worker_goes_on_where_it_was(desk: Desk, origin: Origin) -> None:
-    task = await desk.create(origin.url("a.mp4"))
+    task = await desk.create(origin.url("long.mp4"))
     await desk.until_told(PullEvent.VOD_SOURCE_FILE_START)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (desk.runner.position(task.id) or Position()).seconds < 1.5:
             await asyncio.sleep(0.05)
     worker = desk.runner.supervisor.process(task.id)
@@ -181,7 +182,7 @@ async def test_a_killed_worker_goes_on_where_it_was(desk: Desk, origin: Origin) 
     alarm = await desk.until_told(PullEvent.TASK_ALARM)
     assert "died (exit code -9)" in alarm["error_message"]
     await desk.until_told(PullEvent.VOD_SOURCE_FILE_START, 2)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(desk.ingest.targets) < 2:
             await asyncio.sleep(0.05)
     assert (desk.runner.position(task.id) or Position()).seconds >= 1.5
@@ -189,7 +190,7 @@ async def test_a_killed_worker_goes_on_where_it_was(desk: Desk, origin: Origin) 
 
 
 async def test_a_restart_goes_on(desk: Desk, origin: Origin) -> None:
-    task = await desk.create(origin.url("other.flv"), origin.url("a.mp4"))
+    task = await desk.create(origin.url("other.flv"), origin.url("long.mp4"))
     await desk.until_told(PullEvent.VOD_SOURCE_FILE_START, 2)
     await desk.runner.stop()
     assert (await desk.task(task)).state is PullState.RUNNING
@@ -208,11 +209,11 @@ async def test_a_restart_goes_on(desk: Desk, origin: Origin) -> None:
     ],
 )
 async def test_a_changed_list(desk: Desk, origin: Origin, refresh: RefreshType, index: int, moved: bool) -> None:
-    task = await desk.create(origin.url("a.mp4"))
-    async with asyncio.timeout(30):
+    task = await desk.create(origin.url("long.mp4"))
+    async with asyncio.timeout(60):
         while (desk.runner.position(task.id) or Position()).seconds < 1.5:
             await asyncio.sleep(0.05)
-    urls = (origin.url("other.flv"), origin.url("a.flv"), origin.url("a.mp4"))
+    urls = (origin.url("other.flv"), origin.url("a.flv"), origin.url("long.mp4"))
     await desk.service.modify(PROJECT, task.id, PullChange(source_urls=urls, refresh_type=refresh))
     position = desk.runner.position(task.id)
     assert position is not None
@@ -224,7 +225,7 @@ async def test_a_changed_list(desk: Desk, origin: Origin, refresh: RefreshType, 
 
 
 async def test_pause_and_enable(desk: Desk, origin: Origin) -> None:
-    task = await desk.create(origin.url("a.mp4"))
+    task = await desk.create(origin.url("long.mp4"))
     await desk.until_told(PullEvent.VOD_SOURCE_FILE_START)
     await desk.service.modify(PROJECT, task.id, PullChange(enabled=False))
     assert (await desk.task(task)).state is PullState.PAUSED
@@ -249,7 +250,7 @@ async def test_an_ended_task_can_be_enabled(desk: Desk, origin: Origin) -> None:
 
 
 async def test_deletion(desk: Desk, origin: Origin) -> None:
-    task = await desk.create(origin.url("a.mp4"))
+    task = await desk.create(origin.url("long.mp4"))
     await desk.until_told(PullEvent.VOD_SOURCE_FILE_START)
     await desk.service.delete(PROJECT, task.id)
     assert not desk.runner.supervisor.running()
@@ -306,7 +307,7 @@ async def test_a_backup_takes_over(desk: Desk, origin: Origin) -> None:
     assert alarm["error_message"].endswith("404 Not Found; going on with the backup source")
     begun = await desk.until_told(PullEvent.VOD_SOURCE_FILE_START)
     assert begun["source_url"] == origin.url("other.flv")
-    async with asyncio.timeout(30):  # the backup ends, and its own source is tried again
+    async with asyncio.timeout(60):  # the backup ends, and its own source is tried again
         while [path for path, _ in origin.asked].count("/missing.flv") < 2:
             await asyncio.sleep(0.05)
 

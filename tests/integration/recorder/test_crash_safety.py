@@ -1,6 +1,7 @@
 """What is on disk when a worker is killed, and the way from a live stream through a real spool."""
 
 import asyncio
+import contextlib
 import shutil
 import threading
 import time
@@ -23,15 +24,15 @@ from tests.integration.recorder.test_supervisor import recorder
 from tests.ports import free_port, listening
 
 
-async def until_still(directory: Path, seconds: float = 1.5) -> None:
-    """Wait until files below a directory have not grown for some time."""
-    sizes, since = None, time.monotonic()
+async def until_shown(path: Path, seconds: float) -> None:
+    """Wait until a file that grows can be read up to there."""
     async with asyncio.timeout(60):
-        while time.monotonic() - since < seconds:
+        while True:
+            with contextlib.suppress(av.FFmpegError):
+                found = probe(path).video
+                if found is not None and found.dts and found.dts[-1] > seconds:
+                    return
             await asyncio.sleep(0.1)
-            now = {path: path.stat().st_size for path in directory.rglob("*") if path.is_file()}
-            if now != sizes:
-                sizes, since = now, time.monotonic()
 
 
 async def test_files_of_a_killed_worker_can_be_played(
@@ -45,8 +46,17 @@ async def test_files_of_a_killed_worker_can_be_played(
         await made.until(lambda event: isinstance(event, PlaylistReady))
         await made.until(lambda event: isinstance(event, Progress) and event.lag_bytes == 0)
         started = {event.format: event for event in made.events if isinstance(event, FileStarted)}
-        await until_still(tmp_path / "work" / TASK)  # the end of the spool is reached; nothing is closed
+        work = tmp_path / "work" / TASK  # the end of the spool is reached; nothing is closed
+        await until_shown(work / started[MP4].job_id / "recording.mp4", 15)
+        await until_shown(work / started[FLV].job_id / "recording.flv", 10)
+        async with asyncio.timeout(60):
+            while (work / started[HLS].job_id / "recording.m3u8").read_text().count("#EXTINF") < 8:  # of 2 s
+                await asyncio.sleep(0.1)
+        [worker] = made.supervisor.processes()
         await made.kill()
+        async with asyncio.timeout(60):
+            while worker in made.supervisor.processes():
+                await asyncio.sleep(0.02)
         copies = tmp_path / "killed"
         shutil.copytree(tmp_path / "work" / TASK, copies)
     mp4 = probe(copies / started[MP4].job_id / "recording.mp4")
