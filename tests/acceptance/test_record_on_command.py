@@ -41,7 +41,7 @@ def test_push_start_stop_and_files_in_three_formats(
     check_notification(receiver.wait("PUBLISH", stream), stream, pushed_at)
 
     # The recording is to begin in the middle of the push, with the last key frame.
-    wait_received(server, footage(), 3, since=before)
+    wait_received(server, footage(), 4, since=before)
     reply = sdk.start(stream)
     assert reply.status_code == 200
     assert not reply.raw_content
