@@ -6,6 +6,7 @@ It can stop in order, and it can die at any transaction; the next one begins wit
 import asyncio
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from livereel.catalogue.port import Catalogue
@@ -97,6 +98,8 @@ class Node:
 
     async def begin(self) -> None:
         """What the server does at its start."""
+        self._threads = ThreadPoolExecutor()
+        asyncio.get_running_loop().set_default_executor(self._threads)
         shutil.rmtree(self._root / "work", ignore_errors=True)
         await recover(
             catalogue=self.catalogue,
@@ -130,6 +133,7 @@ class Node:
         await self._finishing.stop()
         await self._uploads.stop()
         await self.spools.close()
+        self._threads.shutdown()  # nothing that this life was at happens in the next one
 
     async def _handle(self, event: RecorderEvent) -> None:
         """Deal with one event to its end: files are stored in the background otherwise."""

@@ -30,6 +30,7 @@ from hypothesis.stateful import (
 
 from livereel.catalogue.engine import open_catalogue
 from livereel.cluster.port import StartOptions
+from livereel.control import owner
 from livereel.control.callbacks import CallbackService, NewCallbackConfig
 from livereel.control.domains import DomainService, NewDomain
 from livereel.control.templates import NewTemplate, TemplateService
@@ -50,11 +51,12 @@ from livereel.domain.templates import FormatConfig, ObsAddress, RecordFormat, Re
 from livereel.domain.tenancy import DomainType, Project
 from livereel.flv.codecs import is_sequence_header
 from livereel.flv.tags import TagReader
+from livereel.spool import pool
 from livereel.storage.buckets import LocalStores
 from livereel.streams.ring import RING_MAX_SECONDS
 from livereel.streams.stream import Stream
 from livereel.testing.clock import FakeClock
-from tests.integration.lifecycle.node import PROJECT, Node
+from tests.integration.lifecycle.node import PROJECT, SETTLE_TIMEOUT, Node
 from tests.integration.lifecycle.parts import Dead
 
 DOMAIN = "push.example.com"
@@ -542,9 +544,16 @@ def quiet() -> Iterator[None]:
     structlog.configure(**before)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a node has received gets into its spools however long the disk takes: no disk dies here."""
+    monkeypatch.setattr(pool, "CLOSE_SECONDS", SETTLE_TIMEOUT)
+    monkeypatch.setattr(owner, "SHUTDOWN_WAIT", SETTLE_TIMEOUT)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.usefixtures("quiet", "patient")
 def test_lifecycle(empty: Path) -> None:
     run_state_machine_as_test(
         lambda: Lifecycle(empty),
