@@ -18,6 +18,7 @@ from tests.acceptance.api import BUCKET, DOMAIN, Bare, Credentials, Sdk
 
 LIVEREEL = Path(sys.executable).with_name("livereel")
 START_TIMEOUT = 120.0  # seconds; a cold first start takes a few, and one on a very busy machine a minute
+PATIENCE = 120.0  # seconds for what workers do, which leave the processor to all others
 STOP_TIMEOUT = 120.0  # seconds; the grace is 20, or what the test says
 
 # What `livereel serve` prints when it is up.
@@ -45,7 +46,7 @@ def wait_until(condition: Any, timeout: float, what: str) -> Any:
 def manifest_beside(path: Path) -> dict[str, Any]:
     """The recording.json beside a record file; it is written after all files of the task."""
     found = path.with_name("recording.json")
-    wait_until(found.is_file, 60, str(found))
+    wait_until(found.is_file, PATIENCE, str(found))
     return dict(json.loads(found.read_text()))
 
 

@@ -6,7 +6,7 @@ import time
 from tests.acceptance.api import ANOTHER_SECOND, DOMAIN
 from tests.acceptance.conftest import LONG, Footage, Push, wait_recorded
 from tests.acceptance.footage import MediaFile, check_joined, check_piece_of, check_same_content
-from tests.acceptance.server import LiveServer, manifest_beside, wait_until
+from tests.acceptance.server import PATIENCE, LiveServer, manifest_beside, wait_until
 
 
 def test_continuous_template_records_the_whole_push(
@@ -42,7 +42,9 @@ def test_cycle_cuts_on_key_frames_and_loses_nothing(
         # Footage faster than time says little about wall time, which names begin with: go by the numbers of the files.
         # recording.json lies beside the first one.
         first = wait_until(
-            lambda paths=paths: next((p for p in paths if p.with_name("recording.json").is_file()), None), 60, "the end"
+            lambda paths=paths: next((p for p in paths if p.with_name("recording.json").is_file()), None),
+            PATIENCE,
+            "the end",
         )
         order = {f["object"]: f["sequence"] for f in manifest_beside(first)["files"]}
         paths.sort(key=lambda path: order[str(path.relative_to(server.bucket))])

@@ -10,7 +10,7 @@ from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
 from tests.acceptance.conftest import Footage, Push, wait_recorded
 from tests.acceptance.footage import MediaFile, check_piece_of, check_same_content
-from tests.acceptance.server import LiveServer, manifest_beside, wait_until
+from tests.acceptance.server import PATIENCE, LiveServer, manifest_beside, wait_until
 
 
 def test_killed_worker_loses_nothing(own_server: LiveServer, ffmpeg_push: Push, footage: Footage, stream: str) -> None:
@@ -24,7 +24,9 @@ def test_killed_worker_loses_nothing(own_server: LiveServer, ffmpeg_push: Push, 
         assert before
         for worker in before:
             os.kill(worker, signal.SIGKILL)
-        wait_until(lambda killed=before: len(set(own_server.workers()) - set(killed)) == len(killed), 60, "new workers")
+        wait_until(
+            lambda killed=before: len(set(own_server.workers()) - set(killed)) == len(killed), PATIENCE, "new workers"
+        )
     wait_recorded(own_server, footage(), 2)
     sdk.stop(stream)
 
@@ -47,7 +49,7 @@ def test_killed_server_finishes_the_recording_at_the_next_start(
     workers = own_server.workers()
     own_server.kill()
     assert encoder.wait(60) != 0
-    wait_until(lambda: not set(workers) & set(own_server.workers()), 60, "the workers of the dead server to end")
+    wait_until(lambda: not set(workers) & set(own_server.workers()), PATIENCE, "the workers of the dead server to end")
 
     own_server.start()
     sdk = own_server.sdk()
@@ -125,7 +127,7 @@ def assert_tidy(server: LiveServer) -> None:
     """Spools and work directories of finished tasks are gone."""
     for name in ("spool", "work"):
         left = partial(subdirectories, server.data_dir / name)
-        wait_until(lambda left=left: not left(), 60, f"{name} to be emptied of {left()}")
+        wait_until(lambda left=left: not left(), PATIENCE, f"{name} to be emptied of {left()}")
 
 
 def subdirectories(directory: Path) -> list[Path]:
