@@ -18,6 +18,8 @@ from tests.ports import free_ports
 WEED = Path(sys.executable).with_name("weed")
 ACCESS_KEY, SECRET_KEY = "a-test-access-key", "a-test-secret-key-of-some-length"
 BUCKET = "recordings"
+# A name that is too long for DNS: nobody has to be asked, who may be slow or lost.
+NO_HOST = f"{'.'.join(['x' * 60] * 5)}.invalid"
 HOSTED_DOMAIN = "s3.test.internal"  # buckets are host names below it, too; there is no DNS for it
 START_TIMEOUT = 60.0  # seconds; it holds elections with itself, on a busy machine too
 # What it asks of a request to wait for while it starts up.

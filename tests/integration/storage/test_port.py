@@ -1,6 +1,7 @@
 """What every store must do, on a directory and on a real object store."""
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import AsyncIterator
@@ -26,6 +27,9 @@ ODD_KEYS = [
     "n" * 180 + ".flv",
     ".livereel/ours",
 ]
+
+
+_NUMBERS = itertools.count()
 
 
 async def whole(pieces: AsyncIterator[bytes]) -> bytes:
@@ -84,6 +88,9 @@ async def test_odd_keys(store: Store, key: str) -> None:
     ).map("/".join)
 )
 def test_any_key(store: Store, key: str) -> None:
+    # SeaweedFS removes empty directories in its own time; what was one may be a file in the next example.
+    key = f"{next(_NUMBERS)}/{key}"
+
     async def there_and_back() -> None:
         await store.put_bytes(key, b"x")
         assert await whole(store.read(key, 0, 1)) == b"x"

@@ -19,7 +19,7 @@ from livereel.storage.object_store import PART_SIZE, ObjectStore
 from tests.integration.storage.conftest import config
 from tests.integration.storage.gateway import Gateway, Request
 from tests.integration.storage.proxy import Proxy
-from tests.integration.storage.seaweed import ACCESS_KEY, BUCKET, HOSTED_DOMAIN, SECRET_KEY, Seaweed
+from tests.integration.storage.seaweed import ACCESS_KEY, BUCKET, HOSTED_DOMAIN, NO_HOST, SECRET_KEY, Seaweed
 
 KEY = "Record/cam01.flv"
 SHORT = 1.5  # seconds a request may take where a test waits for that
@@ -66,7 +66,7 @@ async def refusal(store: ObjectStore) -> str:
         ),
         ({"url": "s3://no-such-bucket"}, "there is no such bucket: create it"),
         ({"endpoint": "http://127.0.0.1:9"}, "no connection: look whether the store is up"),
-        ({"endpoint": "http://store.invalid"}, "host name cannot be resolved"),
+        ({"endpoint": f"http://{NO_HOST}"}, "host name cannot be resolved"),
         ({"endpoint": "https://127.0.0.1:{port}"}, "no connection|connection broke|certificate"),
     ],
     ids=["access key", "secret key", "bucket", "port", "host", "tls"],
