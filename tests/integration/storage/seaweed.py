@@ -21,7 +21,7 @@ BUCKET = "recordings"
 # A name that is too long for DNS: nobody has to be asked, who may be slow or lost.
 NO_HOST = f"{'.'.join(['x' * 60] * 5)}.invalid"
 HOSTED_DOMAIN = "s3.test.internal"  # buckets are host names below it, too; there is no DNS for it
-START_TIMEOUT = 60.0  # seconds; it holds elections with itself, on a busy machine too
+START_TIMEOUT = 120.0  # seconds; it holds elections with itself, on a busy machine too
 # What it asks of a request to wait for while it starts up.
 _STARTING = (OSError, urllib.error.URLError)
 
@@ -137,15 +137,17 @@ class Seaweed:
     def _usable(self) -> bool:
         try:
             # A write needs all parts of it: master, volume, filer.
-            self._filer_request("PUT", "/probe", b"x")
+            self._filer_request("PUT", "/probe", b"x", timeout=10)
             with contextlib.suppress(urllib.error.HTTPError):  # 403: the gateway answers, and wants a signature
                 urllib.request.urlopen(self.endpoint, timeout=5).close()
         except _STARTING:
             return False
         return True
 
-    def _filer_request(self, method: str, path: str, data: bytes | None = None, **headers: str) -> bytes:
+    def _filer_request(
+        self, method: str, path: str, data: bytes | None = None, *, timeout: float = 60, **headers: str
+    ) -> bytes:
         url = f"http://127.0.0.1:{self._filer}{path}"
         request = urllib.request.Request(url, data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
             return bytes(answer.read())
