@@ -20,10 +20,12 @@ class Hung:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.begun = threading.Event()
         self._free = threading.Event()
 
     def __call__(self) -> int:
         self.calls += 1
+        self.begun.set()
         assert self._free.wait(PATIENCE)
         return 7
 
@@ -79,8 +81,11 @@ async def test_what_waits_is_bounded(hung: Hung, monkeypatch: pytest.MonkeyPatch
 
 async def test_nobody_waits_for_ever_for_an_answer(hung: Hung) -> None:
     bucket, left = BucketThreads("rec-a"), list[int]()
+    running = asyncio.create_task(bucket.run(hung, timeout=SHORT, abandoned=left.append))
+    await asyncio.sleep(0)
+    assert hung.begun.wait(PATIENCE)  # nothing else runs here meanwhile: the limit comes after it
     with pytest.raises(StoreError, match=r"has not answered for 0\.05 s"):
-        await bucket.run(hung, timeout=SHORT, abandoned=left.append)
+        await running
     assert left == []
     hung.let_go()
     await until(lambda: left == [7])  # what came late is given to whom can give it back
@@ -100,6 +105,32 @@ async def test_what_nobody_waits_for_is_not_begun(hung: Hung) -> None:
         await asyncio.gather(*busy)
     await bucket.run(begun.append, 2)
     assert begun == [2]
+
+
+async def test_the_end_of_every_call_is_told(hung: Hung, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that nobody awaits any more, one that is left out, one that is refused and one that fails."""
+    monkeypatch.setattr(threads, "WAITING_MAX", 1)
+    bucket, over = BucketThreads("rec-a"), list[str]()
+    calls = [
+        asyncio.create_task(bucket.run(hung, ended=lambda number=number: over.append(f"call {number}")))
+        for number in range(BUCKET_THREADS)
+    ]
+    await until(lambda: hung.calls == BUCKET_THREADS)
+    late = asyncio.create_task(bucket.run(abs, 1, ended=lambda: over.append("left out")))
+    await asyncio.sleep(0)
+    with pytest.raises(StoreError, match="does not answer"):
+        await bucket.run(abs, 1, ended=lambda: over.append("refused"))
+    for call in (calls[0], late):
+        call.cancel()
+    await asyncio.wait({calls[0], late})
+    assert over == ["refused"]
+    hung.let_go()
+    await until(lambda: len(over) == BUCKET_THREADS + 2)
+    assert set(over) == {"refused", "left out", *(f"call {number}" for number in range(BUCKET_THREADS))}
+    with pytest.raises(ZeroDivisionError):
+        await bucket.run(divmod, 1, 0, ended=lambda: over.append("failed"))
+    await until(lambda: over[-1] == "failed")
+    await asyncio.wait(calls)
 
 
 async def test_threads_without_work_end_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
