@@ -139,7 +139,9 @@ class SnapshotTaker:
     async def _take(self, stream: Stream, config: SnapshotConfig, subject: _Subject) -> None:
         began = self._clock.monotonic()
         try:
-            await self._picture(stream, config)
+            coded = await self._frames(stream, self._after(config.mode))
+            began = self._clock.monotonic()  # a key frame may have been waited for
+            await self._picture(stream, config, coded)
         except LivereelError as error:
             subject.failures += 1
             metrics.snapshots.labels("failed").inc()
@@ -154,8 +156,7 @@ class SnapshotTaker:
             subject.busy = False
             subject.next_at = max(began + _pause(config, subject.failures), self._clock.monotonic())
 
-    async def _picture(self, stream: Stream, config: SnapshotConfig) -> None:
-        coded = await self._frames(stream, self._after(config.mode))
+    async def _picture(self, stream: Stream, config: SnapshotConfig, coded: CodedPicture) -> None:
         taken_at = self._clock.now()
         picture = await self._pool.make(coded)
         object_key = key_of(config, stream.key, taken_at)

@@ -44,8 +44,8 @@ OPENING_READ_BYTES = 4096
 #: Read in one visit at most: about 2 ms of demuxing, so that a sender faster than real time cannot hold the loop.
 VISIT_BYTES = 512 * 1024
 #: Seconds to deliver our last words and to wait until the peer hangs up. Closing earlier would send RST, which may
-#: destroy the reason we gave before the encoder has read it.
-LINGER_SECONDS = 2.0
+#: destroy the reason we gave before the encoder has read it, and one on a busy machine may stand still for seconds.
+LINGER_SECONDS = 5.0
 #: Bytes that may wait for a peer that does not read.
 UNSENT_MAX = 64 * 1024
 

@@ -24,7 +24,7 @@ _CHUNK_SIZE: Final = 65_536  # a message is mostly one chunk then
 _CHUNK_STREAMS: Final = {TAG_AUDIO: 4, TAG_VIDEO: 6, TAG_SCRIPT: 5}
 _OPTIONAL: Final = (2.0, 3.0)  # releaseStream and FCPublish, which many servers do not know
 _TIMEOUT: Final = 20.0  # seconds for connecting, for each answer, and for a server that takes nothing
-_GOODBYE: Final = 2.0  # seconds the server has to read what we sent last
+_GOODBYE: Final = 5.0  # seconds the server has to read what we sent last: until then it refuses the next push
 
 
 class PushFailed(OSError):

@@ -118,6 +118,23 @@ async def test_a_picture_at_every_interval(studio: Studio) -> None:
     assert len(studio.woken) == 2
 
 
+async def test_the_interval_begins_with_the_picture(studio: Studio) -> None:
+    """Also when its key frame had to be waited for."""
+    await studio.service.create(CONFIG)
+    stream = studio.push(tags=[])
+    await studio.taker.look()
+    async with asyncio.timeout(60):
+        while not stream._waiting_taps:
+            await asyncio.sleep(0.01)
+    studio.clock.advance(3.0)
+    stream.feed(MEDIA, studio.clock.now())
+    await asyncio.gather(*studio.taker._under_way)
+    for seconds, taken in ((4.0, 1), (1.0, 2)):
+        studio.clock.advance(seconds)
+        await studio.look()
+        assert len(studio.stored()) == taken
+
+
 async def test_the_same_object_again(studio: Studio) -> None:
     await studio.service.create(replace(CONFIG, write_mode=WriteMode.OVERWRITE, callback_on=False))
     studio.push()
