@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
@@ -24,7 +23,7 @@ from huaweicloudsdklive.v1 import (
 )
 
 from tests.acceptance.api import BUCKET, DOMAIN
-from tests.acceptance.conftest import Footage, Push, run_server
+from tests.acceptance.conftest import Footage, Push, run_server, wait_recorded
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.server import LiveServer, wait_until
 
@@ -106,7 +105,9 @@ def test_snapshots(server: LiveServer, stream: str, ffmpeg_push: Push, receiver:
     assert (str(frame.width), str(frame.height)) == (first["width"], first["height"])
 
 
-def test_a_pulled_loop_is_recorded(pulling_server: LiveServer, media_url: str, receiver: Receiver) -> None:
+def test_a_pulled_loop_is_recorded(
+    pulling_server: LiveServer, media_url: str, footage: Footage, receiver: Receiver
+) -> None:
     """Over a crash of the server, too: the task goes on by itself, and the dead server's workers are gone."""
     server, stream = pulling_server, "pulled"
     sdk = server.sdk()
@@ -125,14 +126,14 @@ def test_a_pulled_loop_is_recorded(pulling_server: LiveServer, media_url: str, r
         return [message["event"] for message in receiver.messages].count(event) >= count
 
     wait_until(lambda: told("VodSourceFileStart", 1), 60, "the first file")
-    time.sleep(4.0)
+    wait_recorded(server, footage(20), 4)
     [worker] = processes(server, PULL_WORKER)
     server.kill()
     wait_until(lambda: worker not in processes(server, PULL_WORKER), 60, "the end of the dead server's worker")
     server.start()
     sdk = server.sdk()
     wait_until(lambda: told("TaskStart", 2), 60, "the task to go on")
-    time.sleep(3.0)
+    wait_recorded(server, footage(20), 3)
     [shown] = sdk.client.list_pull_tasks(ListPullTasksRequest(task_id=task)).task_infos
     assert shown.status == "running"
     sdk.client.delete_pull_task(DeletePullTaskRequest(task_id=task))

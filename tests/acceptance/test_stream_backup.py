@@ -15,7 +15,7 @@ from huaweicloudsdklive.v1 import (
 from livereel.domain.media import Tag
 from livereel.flv.tags import TagReader
 from livereel.testing.rtmp_client import PublishFailed, RtmpPublisher
-from tests.acceptance.conftest import Footage, Push
+from tests.acceptance.conftest import Footage, Push, wait_received, wait_recorded
 from tests.acceptance.footage import MediaFile, check_piece_of
 from tests.acceptance.server import LiveServer, manifest_beside, wait_until
 
@@ -46,33 +46,42 @@ def publisher(server: LiveServer, stream: str) -> RtmpPublisher:
     return RtmpPublisher("127.0.0.1", server.rtmp_port, "live", stream, tc_url=f"rtmp://{BACKUP}/live")
 
 
-async def broken(server: LiveServer, stream: str, first: list[Tag], second: list[Tag]) -> float:
-    """Record two pushes of a stream that run side by side, until 4 s after the first one broke.
+async def broken(server: LiveServer, stream: str, source: MediaFile, first: list[Tag], second: list[Tag]) -> float:
+    """Record two pushes of a stream that run side by side, until the first one broke and for a while after that.
 
-    Gives by how many seconds the second one is behind.
+    Gives by how many seconds what the second one sent may have come later than what the first one sent.
     """
-    sdk = server.sdk()
+    sdk, late = server.sdk(), [0.0]
     one, two = publisher(server, stream), publisher(server, stream)
     await one.start()
     began = time.monotonic()
-    pushing = [asyncio.create_task(one.push(first))]
+    pushing = [asyncio.create_task(one.push(first)), asyncio.create_task(watch(server, late))]
     await asyncio.sleep(0.2)
     await two.start()
     behind = time.monotonic() - began
     pushing.append(asyncio.create_task(two.push(second)))
     try:
         await asyncio.to_thread(sdk.start_when_live, stream, domain=BACKUP)
-        await asyncio.sleep(5)
+        await asyncio.to_thread(wait_recorded, server, source, 5)
         pushing[0].cancel()
         one.abort()
-        await asyncio.sleep(4)
+        await asyncio.to_thread(wait_recorded, server, source, 4)
         await asyncio.to_thread(sdk.stop, stream, domain=BACKUP)
     finally:
         for task in pushing:
             task.cancel()
         await asyncio.gather(*pushing, return_exceptions=True)
         two.abort()
-    return behind
+    return behind + 2 * max(late)
+
+
+async def watch(server: LiveServer, late: list[float]) -> None:
+    """Note how long (s) the server or this process stood still: what was sent meanwhile arrives at once afterwards."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(server.bare().call, "GET", "/healthz", sign=False)
+        late.append(time.monotonic() - began - 0.05)
 
 
 def recorded(server: LiveServer, stream: str) -> dict[str, MediaFile]:
@@ -82,8 +91,8 @@ def recorded(server: LiveServer, stream: str) -> dict[str, MediaFile]:
 
 def test_another_encoder_takes_over_at_its_last_key_frame(server: LiveServer, footage: Footage, stream: str) -> None:
     server.sdk().create_template(stream, formats=FORMATS, domain=BACKUP)  # no merge window
-    source = footage(60)
-    behind = asyncio.run(broken(server, stream, tags_of(source), tags_of(source, 1_000_000)))
+    source = footage()
+    behind = asyncio.run(broken(server, stream, source, tags_of(source), tags_of(source, 1_000_000)))
 
     numbers = {packet.digest: number for number, packet in enumerate(source.video)}
     for name, file in recorded(server, stream).items():
@@ -109,37 +118,40 @@ def test_another_encoder_takes_over_at_its_last_key_frame(server: LiveServer, fo
 
 def test_the_same_encoder_over_two_ways_leaves_no_trace(server: LiveServer, footage: Footage, stream: str) -> None:
     server.sdk().create_template(stream, formats=FORMATS, domain=BACKUP)
-    tags = tags_of(footage(60))
-    asyncio.run(side_by_side(server, stream, tags))
+    asyncio.run(side_by_side(server, stream, footage()))
     for file in recorded(server, stream).values():
         file.check_whole()
-        check_piece_of(file, footage(60))
+        check_piece_of(file, footage())
     taken_over = [event for event in server.events() if event["event"] == "publish_taken_over"]
     assert [event["seamless"] for event in taken_over if event["stream"].endswith(stream)] == [True]
 
 
-async def side_by_side(server: LiveServer, stream: str, tags: list[Tag]) -> None:
+async def side_by_side(server: LiveServer, stream: str, source: MediaFile) -> None:
     """Both ways bring each tag at the same time; one ends in the middle of a group of pictures."""
     sdk = server.sdk()
     one, two = publisher(server, stream), publisher(server, stream)
     await one.start()
     await two.start()
-    broken_at = next(at for at, tag in enumerate(tags) if tag.timestamp > 4520)
+    enough = asyncio.Event()
 
     async def both() -> None:
-        begun = asyncio.get_running_loop().time()
-        for at, tag in enumerate(tags):
+        begun, broken = asyncio.get_running_loop().time(), False
+        for tag in tags_of(source):
             await asyncio.sleep(max(0.0, begun + tag.timestamp / 1000 - asyncio.get_running_loop().time()))
-            if at < broken_at:
-                await one.push([tag])
-            elif at == broken_at:
+            if not broken and enough.is_set() and 400 < tag.timestamp % 1000 < 600:
+                broken = True
                 one.abort()
+            if not broken:
+                await one.push([tag])
             await two.push([tag])
 
     pushing = asyncio.create_task(both())
     try:
         await asyncio.to_thread(sdk.start_when_live, stream, domain=BACKUP)
-        await asyncio.sleep(7)
+        await asyncio.to_thread(wait_recorded, server, source, 3)
+        enough.set()
+        await asyncio.to_thread(wait_until, lambda: said(server, "publish_taken_over", stream), 60, "the take-over")
+        await asyncio.to_thread(wait_recorded, server, source, 2)
         await asyncio.to_thread(sdk.stop, stream, domain=BACKUP)
     finally:
         pushing.cancel()
@@ -156,11 +168,12 @@ def test_ffmpeg_killed_beside_ffmpeg(server: LiveServer, ffmpeg_push: Push, foot
     sdk.start_when_live(stream, domain=BACKUP)
     second = ffmpeg_push(url)
     wait_until(lambda: said(server, "standby", stream), 60, "the second push")
-    asyncio.run(asyncio.sleep(3))
+    wait_received(server, footage(), 6, since=server.received())  # of two encoders
     first.kill()
     wait_until(lambda: said(server, "publish_taken_over", stream), 60, "the take-over")
-    asyncio.run(asyncio.sleep(2))
-    online = sdk.client.list_live_streams_online(ListLiveStreamsOnlineRequest(publish_domain=BACKUP, app="live"))
+    wait_recorded(server, footage(), 2)
+    request = ListLiveStreamsOnlineRequest(publish_domain=BACKUP, app="live", stream=stream)
+    online = sdk.client.list_live_streams_online(request)
     assert [item.stream for item in online.streams] == [stream]
     sdk.stop(stream, domain=BACKUP)
     second.stop()
