@@ -126,7 +126,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
 def live(described: LiveServer, footage: Footage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A stream that is pushed over and over: some of the generated requests cut or block it."""
     log = tmp_path_factory.mktemp("encoder") / "ffmpeg.log"
-    encoder = Encoder(push_command(footage(60, 1).path, described.push_url(STREAM)), log)
+    encoder = Encoder(push_command(footage().path, described.push_url(STREAM)), log)
     client = described.bare()
 
     def pushed() -> int:

@@ -23,7 +23,7 @@ EVENTS = ["TaskStart", "TaskExit", "VodSourceFileStart", "VodSourceFileFinish", 
 @pytest.fixture
 def file_url(footage: Footage) -> Iterator[str]:
     """A file on a web server."""
-    path = footage(60).path
+    path = footage().path
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
