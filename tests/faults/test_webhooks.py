@@ -81,14 +81,17 @@ def test_a_receiver_that_is_down_is_told_when_it_is_back_whatever_died_meanwhile
     for stream in ("one", "two"):
         instance.wait_for_state(stream, "completed")  # which does not depend on who listens
     waiting = "SELECT id, attempts, last_error FROM outbox WHERE state = 'pending' ORDER BY id"
-    wait_until(lambda: any(row["attempts"] for row in instance.query(waiting)), PATIENCE, "an attempt")
+
+    def refused() -> bool:
+        return any("cannot connect" in (row["last_error"] or "") for row in instance.query(waiting))
+
+    wait_until(refused, PATIENCE, "an attempt")
     before = instance.query(waiting)
     assert len(before) == 2 * len(STORY)
-    assert any("cannot connect" in (row["last_error"] or "") for row in before)
     instance.strike()
     instance.start()
     assert [row["id"] for row in instance.query(waiting)] == [row["id"] for row in before]
-    assert "cannot connect" in instance.cli("messages", "list", "--json")
+    wait_until(lambda: "cannot connect" in instance.cli("messages", "list", "--json"), PATIENCE, "why they wait")
 
     # It is back, takes a message, and before it can say so the server dies once more.
     unruly.misbehave = lambda message, _attempt: HANGS if event_of(message) == "RECORD_FILE_COMPLETE" else None

@@ -1,5 +1,6 @@
 """A receiver of callbacks that is down, refuses, says nothing, says nonsense, or sends everybody elsewhere."""
 
+import itertools
 import json
 import socket
 import threading
@@ -37,6 +38,8 @@ class UnrulyReceiver:
         self.strayed: list[str] = []  # paths of requests that followed a redirect
         self.misbehave: Callable[[Message, int], str | None] = lambda _message, _attempt: None
         self._attempts: Counter[str] = Counter()
+        self._connections = itertools.count(1)
+        self._numbers: dict[Any, int] = {}  # of connections, by their sockets
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._http: ThreadingHTTPServer | None = None
@@ -60,6 +63,10 @@ class UnrulyReceiver:
             allow_reuse_address = True
             daemon_threads = True
 
+            def process_request(self, request: Any, client_address: Any) -> None:
+                receiver._numbers[request] = next(receiver._connections)
+                super().process_request(request, client_address)
+
             def handle_error(self, *_: Any) -> None:
                 """Whoever asked may be dead."""
 
@@ -78,9 +85,10 @@ class UnrulyReceiver:
     close = down
 
     def of(self, stream: str) -> list[Message]:
-        """All that was sent about a stream, as it came."""
+        """All that was sent about a stream, as it came: in the order of the connections, of which each has a thread."""
         with self._lock:
-            return [message for message in self.messages if message["stream"] == stream]
+            messages = [message for message in self.messages if message["stream"] == stream]
+        return sorted(messages, key=lambda message: message["_connection"])
 
     def taken_of(self, stream: str) -> dict[str, str]:
         """The events of a stream that it took, by the id of the message, in the order in which it took them first."""
@@ -98,6 +106,7 @@ class UnrulyReceiver:
             return
         message: Message = json.loads(raw)
         message["_headers"], message["_raw"] = dict(client.headers), raw
+        message["_connection"] = self._numbers[client.request]
         with self._lock:
             self._attempts[client.headers["Livereel-Message-Id"]] += 1
             attempt = self._attempts[client.headers["Livereel-Message-Id"]]

@@ -65,7 +65,7 @@ async def test_a_cancelled_writer_undoes_everything_and_blocks_nobody(catalogue:
         with pytest.raises(asyncio.CancelledError) as error:
             await task
         cancelled.append(error)
-        async with asyncio.timeout(30), catalogue.write() as uow:
+        async with asyncio.timeout(60), catalogue.write() as uow:
             await uow.projects.add(project(f"kept-{number:02}"))
     assert await names(catalogue) == [f"kept-{number:02}" for number in range(25)]
 
@@ -89,7 +89,7 @@ async def test_a_reader_sees_one_moment(catalogue: Catalogue) -> None:
 async def test_readers_do_not_wait_for_a_writer(catalogue: Catalogue) -> None:
     async with catalogue.write() as uow:
         await uow.projects.add(project("new"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await names(catalogue) == []
 
 
@@ -162,7 +162,7 @@ async def test_what_was_committed_survives_a_kill_and_nothing_else(url: str) -> 
     await process.wait()
     catalogue = await open_catalogue(url)
     assert await names(catalogue) == ["committed"]
-    async with asyncio.timeout(30), catalogue.write() as uow:
+    async with asyncio.timeout(60), catalogue.write() as uow:
         await uow.projects.add(project("next"))
     await catalogue.close()
 
@@ -193,7 +193,7 @@ async def test_a_writer_waits_for_another_process_at_the_file(tmp_path: Path) ->
         connection = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         locked.set()
-        release.wait(60)
+        release.wait(120)
         connection.execute("COMMIT")
         connection.close()
 
