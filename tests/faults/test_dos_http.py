@@ -152,7 +152,8 @@ def test_large_bodies_of_strangers_share_one_budget(attacked: Instance) -> None:
                 sock.sendall(head + bytes(BODY_MAX - 1))
             said.append(answer(sock))
 
-    with bounded(attacked, growth=BODIES_MAX / MIB + 48) as account:
+    # Besides what they share: what a busy server reads at a time and its allocator keeps (37 MiB were seen).
+    with bounded(attacked, growth=BODIES_MAX / MIB + 64) as account:
         together(run, count)
         account(count * BODY_MAX)
     refused = [each for each in said if each.startswith(b"HTTP/1.1 429")]
