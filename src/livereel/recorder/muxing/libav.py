@@ -28,6 +28,7 @@ class Muxer:
         assert isinstance(container, OutputContainer)
         self._container = container
         self._steps: dict[int, tuple[int, int]] = {}  # latest time and duration by kind
+        self._shown_until = 0  # ms; the end of the last picture in order of presentation
         try:
             self.streams = add_streams(container, tracks)
         except BaseException:
@@ -48,6 +49,12 @@ class Muxer:
         muxed.pts = dts + packet.composition if packet.composition > 0 else dts
         # The duration counts only where no packet follows: at the end of a fragment and of the file.
         muxed.duration = self._duration(packet.kind, dts)
+        if packet.kind == TAG_VIDEO:
+            # libav takes the end of an MP4 from its last fragment alone. A picture before that, shown after all that is
+            # in it, would be behind the end, and players would leave it out.
+            self._shown_until = max(self._shown_until, muxed.pts + muxed.duration)
+            if self._shown_until - muxed.pts < _LONGEST_DURATION:
+                muxed.duration = self._shown_until - muxed.pts
         muxed.is_keyframe = packet.is_key or packet.kind != TAG_VIDEO
         try:
             self._container.mux_one(muxed)
