@@ -12,7 +12,7 @@ exception undoes that unit alone, and each ends when all of them are on disk.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -68,6 +68,7 @@ class SqliteCatalogue:
         self._hurried = asyncio.Event()
         self._idle_readers: list[_Connection] = []
         self._reading = asyncio.Semaphore(READERS)
+        self._closed = False
 
     @contextlib.asynccontextmanager
     async def read(self, *, latest: bool = True) -> AsyncIterator[port.UnitOfWork]:
@@ -76,6 +77,7 @@ class SqliteCatalogue:
             self._hurried.set()
             await asyncio.wait([self._unawaited])
         async with self._reading:
+            self._check_open()
             with _errors_translated():
                 reader = self._idle_readers.pop() if self._idle_readers else await self._connect(writes=False)
                 try:
@@ -84,7 +86,10 @@ class SqliteCatalogue:
                     yield SqlUnitOfWork(reader, writing=False)
                 finally:
                     reader.raw.rollback()
-                    self._idle_readers.append(reader)
+                    if self._closed:
+                        reader.close()
+                    else:
+                        self._idle_readers.append(reader)
 
     @contextlib.asynccontextmanager
     async def write(self, *, durable: bool = True, patient: bool = False) -> AsyncIterator[port.UnitOfWork]:
@@ -114,7 +119,11 @@ class SqliteCatalogue:
                 self._unawaited = done
 
     async def close(self) -> None:
-        """Close all connections. No unit of work may be open."""
+        """Close all connections when what was written is on disk; units of work that come later fail."""
+        async with self._writing:
+            self._closed = True
+            if self._batch is not None and self._writer is not None:
+                await self._commit(self._writer)
         if self._committer is not None:
             self._hurried.set()
             await self._committer
@@ -124,6 +133,10 @@ class SqliteCatalogue:
             await connection.in_thread(connection.close)
         self._threads.shutdown(wait=False)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise port.CatalogueError("the catalogue is closed")
+
     async def _connect(self, *, writes: bool) -> "_Connection":
         opening = asyncio.get_running_loop().run_in_executor(
             self._threads, lambda: _Connection(self._path, self._threads, writes=writes)
@@ -132,6 +145,7 @@ class SqliteCatalogue:
 
     async def _begun(self) -> "_Connection":
         """The connection that writes, inside a transaction."""
+        self._check_open()
         if self._writer is None:
             self._writer = await self._connect(writes=True)
         writer = self._writer
@@ -169,14 +183,17 @@ class SqliteCatalogue:
 
     async def _commit_in_turn(self, writer: "_Connection") -> None:
         enough = asyncio.get_running_loop().call_later(PATIENCE, self._hurried.set)
-        await self._hurried.wait()
+        await _whatever(self._hurried.wait)
         enough.cancel()
         # It queues behind those who wait already: they are what it commits.
-        async with self._writing:
+        await _whatever(self._writing.acquire)
+        try:
             self._committer = None
             self._hurried.clear()
             if self._batch is not None:
                 await self._commit(writer)
+        finally:
+            self._writing.release()
 
     async def _commit(self, writer: "_Connection") -> None:
         """The caller holds the lock. The outcome is that of the batch."""
@@ -330,6 +347,14 @@ async def _settled(work: "asyncio.Future[T]") -> T:
         if not work.cancelled():
             work.exception()  # seen: the cancellation says enough
         raise
+
+
+async def _whatever(wait: Callable[[], Awaitable[object]]) -> None:
+    """Wait, cancelled or not: units of work wait for their commit when a loop cancels all that it has."""
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await wait()
+            return
 
 
 @contextlib.contextmanager

@@ -213,6 +213,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         store = tmp_path / "store"
         yield Api(services, url, key, owner, catalogue, registry, iam, store, client, clock, woken, problems)
     await server.stop()
+    await services.replays.noted()
     await catalogue.close()
 
 

@@ -117,6 +117,53 @@ async def test_closing_hurries_what_is_left(
     assert "not awaited" in on_disk(path)
 
 
+async def test_closing_waits_for_who_writes(catalogue: Catalogue, path: Path) -> None:
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def write(*, patient: bool) -> None:
+        async with catalogue.write(patient=patient) as uow:
+            await uow.projects.add(Project(make_id(), "in time", NOW))
+            writing.set()
+            await go_on.wait()
+
+    first = asyncio.create_task(write(patient=True))
+    await writing.wait()
+    closing = asyncio.create_task(catalogue.close())
+    await asyncio.sleep(0)  # it waits
+    late = asyncio.create_task(add(catalogue, "late"))
+    await asyncio.sleep(0)
+    go_on.set()
+    async with asyncio.timeout(60):
+        await asyncio.gather(first, closing)
+        for attempt in (late, add(catalogue, "later"), look(catalogue)):
+            with pytest.raises(CatalogueError, match="the catalogue is closed"):
+                await attempt
+    assert on_disk(path) == ["in time"]
+
+
+async def look(catalogue: Catalogue) -> None:
+    async with catalogue.read():
+        pass
+
+
+def test_a_loop_that_cancels_all_it_has_ends(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the end of `asyncio.run` after an error: the commit that units wait for is cancelled too."""
+
+    async def leave() -> None:
+        catalogue = await open_catalogue(f"sqlite:///{path}")
+        await add(catalogue, "urgent")
+        monkeypatch.setattr(sqlite, "PATIENCE", 1.0)
+        units = [asyncio.create_task(add(catalogue, name, patient=True)) for name in ("patient", "too")]
+        await asyncio.sleep(0.05)
+        assert not any(unit.done() for unit in units)
+
+    left = threading.Thread(target=lambda: asyncio.run(leave()), daemon=True)
+    left.start()
+    left.join(60)
+    assert not left.is_alive()
+    assert on_disk(path) == ["patient", "too", "urgent"]
+
+
 async def test_one_that_fails_takes_no_other_with_it(catalogue: Catalogue, path: Path) -> None:
     async def fail(number: int) -> None:
         with pytest.raises(LookupError):
