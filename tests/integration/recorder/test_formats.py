@@ -97,6 +97,14 @@ def test_every_frame_arrives_in_every_format(tmp_path: Path, source: Source, opt
         assert mp4 is not None and mp4.tag == "hvc1"
 
 
+def test_mp4_shows_its_last_picture_wherever_it_ends(tmp_path: Path, source: Source) -> None:
+    tags = source(4, b_frames=2, gop_seconds=1.5)  # fragments of 2 s begin amid groups of pictures
+    places = [place for place, tag in enumerate(tags) if frames([tag], TAG_VIDEO)]
+    for count in range(58, 66):
+        events = record(tmp_path / str(count), tags[: places[count]], formats=(MP4,))
+        assert_sound(one(events, MP4).path, video_frames=count)
+
+
 def test_audio_offset_is_that_of_the_source(tmp_path: Path, source: Source) -> None:
     late = [tag._replace(timestamp=tag.timestamp + 450) if tag.kind == TAG_AUDIO else tag for tag in source(5)]
     tags = sorted(late, key=lambda tag: tag.timestamp)
