@@ -32,6 +32,7 @@ SPARE = "rec-spare"
 #: and a part of 5 MiB soon.
 FILLER, SPEED = 150_000, 4.0
 MEDIA_SECONDS = 40
+LONG = 3 * PATIENCE
 #: Packets by which there is a part besides the first, which goes up last, and so many more that there are some.
 ONE_PART, SOME_PARTS = 300, 600
 _FILLER_DATA = 12  # NAL unit type (ITU-T H.264, table 7-1): decoders skip it
@@ -72,13 +73,19 @@ def gateway(seaweed: Seaweed) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def instance(tmp_path: Path, told: Receiver, gateway: Gateway) -> Iterator[Instance]:
-    """A server that records into the store, and into another bucket of it should that one be away."""
+def more(request: pytest.FixtureRequest) -> str:
+    """Settings of the bucket, which tests may add to."""
+    return str(getattr(request, "param", ""))
+
+
+@pytest.fixture
+def instance(tmp_path: Path, told: Receiver, gateway: Gateway, more: str) -> Iterator[Instance]:
+    """A server that records into the store, in which it has another bucket too."""
     instance = Instance(tmp_path / "server", told)
     credentials = instance.directory / "store.toml"
     credentials.write_text(f'access_key = "{ACCESS_KEY}"\nsecret_key = "{SECRET_KEY}"\n')
     credentials.chmod(0o600)
-    buckets = {BUCKET: f'second = "{SPARE}"\nsecond_after = 0.2', SPARE: ""}
+    buckets = {BUCKET: more, SPARE: ""}
     (instance.directory / "livereel.toml").write_text(
         "\n".join(
             f"""
@@ -87,9 +94,9 @@ def instance(tmp_path: Path, told: Receiver, gateway: Gateway) -> Iterator[Insta
             endpoint = "{gateway.endpoint}"
             region = "us-east-1"
             credentials_file = "{credentials}"
-            {more}
+            {settings}
             """
-            for name, more in buckets.items()
+            for name, settings in buckets.items()
         )
     )
     try:
@@ -147,23 +154,30 @@ def test_killed_before_between_and_behind_the_parts(
         between.kill(instance)
         assert len(gateway.parts()) >= 3
 
+        pushes = len(encoder.pushes)
         instance.start()
-        wait_until(lambda: encoder.publishing, PATIENCE, "the encoder to be back")
+
+        def is_back() -> bool:
+            encoder.pauses_at = encoder.sent + 1  # who pauses does not notice that nobody is there
+            return encoder.publishing and len(encoder.pushes) > pushes
+
+        wait_until(is_back, PATIENCE, "the encoder to be back")
         behind = Moment(gateway, lambda request: request.method == "HEAD" and request.key in completed(gateway))
         sent = encoder.sent
         encoder.pauses_at = sent + 60
         wait_until(lambda: encoder.sent > sent + 20, PATIENCE, "something to record")
-        sent = encoder.sent
+        sent = encoder.settle()
         assert instance.control("STOP", "cam").status == 200
         behind.kill(instance)
     finally:
         encoder.leave()
     instance.start()
-    instance.wait_for_state("cam", "completed")
+    wait_until_completed(instance, "cam")
     check_stored(instance, seaweed, "cam", BUCKET, sent, heavy, tmp_path / "fetched")
     check_sent_once(gateway, kills=3)
 
 
+@pytest.mark.parametrize("more", [f'second = "{SPARE}"\nsecond_after = 0.2'], ids=["with a second"], indirect=True)
 def test_killed_while_the_second_bucket_has_taken_over(
     instance: Instance, gateway: Gateway, seaweed: Seaweed, crew: Crew, heavy: Media, tmp_path: Path
 ) -> None:
@@ -178,23 +192,28 @@ def test_killed_while_the_second_bucket_has_taken_over(
         encoder.pauses_at = SOME_PARTS
         taken_over = Moment(gateway, lambda request: is_about(request, SPARE) and len(parts_of(gateway, SPARE)) >= 2)
         taken_over.wait()
-        sent = encoder.sent
+        sent = encoder.settle()
         assert instance.control("STOP", "cam").status == 200
         taken_over.kill(instance)
     finally:
         encoder.leave()
     assert parts_of(gateway, SPARE)
     instance.start()
-    instance.wait_for_state("cam", "completed")
+    wait_until_completed(instance, "cam")
     # What is left in the first bucket is known, and goes when it is back.
     assert {row["bucket"] for row in instance.query("SELECT bucket FROM uploads")} == {BUCKET}
     assert seaweed.unfinished_uploads()
     gateway.on_request = lambda _request: None
-    wait_until(lambda: not instance.query("SELECT id FROM uploads"), PATIENCE, "the first bucket to be cleared")
+    wait_until(lambda: not instance.query("SELECT id FROM uploads"), LONG, "the first bucket to be cleared")
     check_stored(instance, seaweed, "cam", SPARE, sent, heavy, tmp_path / "fetched")
     check_sent_once(gateway, kills=1)
     there = store_of(instance, seaweed, BUCKET)
     assert asyncio.run(keys_in(there)) == []
+
+
+def wait_until_completed(instance: Instance, stream: str) -> None:
+    """Servers look every half minute when a store has been away for long."""
+    wait_until(lambda: instance.tasks(stream)[-1]["state"] == "completed", LONG, f"the end of {stream}")
 
 
 def completed(gateway: Gateway) -> set[str]:
