@@ -3,6 +3,7 @@
 Whatever is raised below becomes an answer here; nothing reaches the server's own error page.
 """
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import cast
@@ -16,7 +17,7 @@ from livereel.api.huawei.operations import Operation
 from livereel.api.request_id import RequestId
 from livereel.api.responses import OPERATION_KEY, REFUSAL_KEY, REQUEST_ID_KEY, error_response, internal_error
 from livereel.domain.clock import Clock
-from livereel.domain.errors import LivereelError
+from livereel.domain.errors import LivereelError, ShuttingDown
 from livereel.observe import metrics
 
 log = structlog.get_logger()
@@ -70,6 +71,13 @@ class Envelope:
             await self._app(scope, receive, send_with_id)
         except LivereelError as error:
             if not status:
+                await error_response(scope, error)(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # the grace of an orderly stop is over
+            log.warning("api_request_cut", method=scope["method"], path=scope["path"])
+            if not status:
+                error = ShuttingDown(
+                    "the server is stopping; when it is back, look what became of this and send it again"
+                )
                 await error_response(scope, error)(scope, receive, send_with_id)
         except Exception:
             log.exception("api_request_failed", method=scope["method"], path=scope["path"])

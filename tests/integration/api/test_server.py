@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from livereel.api import server as server_module
+from livereel.api.envelope import Envelope
 from livereel.api.server import ApiServer
+from livereel.observe.clock import SystemClock
 from tests.ports import free_port
 
 from .conftest import PATIENCE
@@ -85,6 +87,24 @@ async def test_stop_lets_a_request_finish(app: Slow, monkeypatch: pytest.MonkeyP
         app.go_on.set()
         assert (await request).text == "done"
         await stop
+
+
+async def test_stop_answers_a_request_that_takes_too_long(
+    app: Slow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "STOP_GRACE", 1)
+    app.go_on.clear()
+    server = ApiServer(Envelope(app, clock=SystemClock(), hostname="here"), "127.0.0.1", 0)
+    await server.start()
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
+        asked = asyncio.create_task(client.post(f"http://127.0.0.1:{server.port}/v1/p/domain"))
+        await app.entered.wait()
+        await server.stop()
+        reply = await asked
+    assert (reply.status_code, reply.json()["error_code"]) == (503, "LIVE.100011005")
+    assert reply.headers["X-request-id"].endswith("-here")
+    assert "the server is stopping" in reply.json()["error_detail"]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_stop_does_not_wait_for_idle_connections(app: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
