@@ -75,10 +75,8 @@ class Envelope:
         except asyncio.CancelledError:  # the grace of an orderly stop is over
             log.warning("api_request_cut", method=scope["method"], path=scope["path"])
             if not status:
-                error = ShuttingDown(
-                    "the server is stopping; when it is back, look what became of this and send it again"
-                )
-                await error_response(scope, error)(scope, receive, send_with_id)
+                cut = ShuttingDown("the server is stopping; look what became of this when it is back")
+                await error_response(scope, cut)(scope, receive, send_with_id)
         except Exception:
             log.exception("api_request_failed", method=scope["method"], path=scope["path"])
             if not status:
