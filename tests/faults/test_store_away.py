@@ -22,6 +22,7 @@ from tests.faults.checks import check_callbacks, check_tidy
 from tests.faults.encoders import Crew, Encoder
 from tests.faults.instance import PATIENCE, Instance
 from tests.faults.numbered import Media, numbers_in
+from tests.faults.test_killed_uploads import wait_until_completed
 from tests.integration.storage.conftest import config
 from tests.integration.storage.lender import Lender
 from tests.integration.storage.seaweed import ACCESS_KEY, SECRET_KEY, Seaweed
@@ -91,7 +92,7 @@ def test_a_store_that_is_away_gets_everything_once_it_is_back(
         else:
             seaweed.freeze()
         time.sleep(2.5)
-        sent = encoder.sent
+        sent = encoder.settle()
         assert instance.control("STOP", "away").status == 200
         instance.wait_for_state("away", "finishing")
         time.sleep(1)
@@ -112,7 +113,7 @@ def test_a_store_that_is_away_gets_everything_once_it_is_back(
         seaweed.start()
     else:
         seaweed.thaw()
-    instance.wait_for_state("away", "completed")
+    wait_until_completed(instance, "away")
     check_stored(instance, seaweed, sent, numbered, tmp_path / "fetched")
     wait_until(lambda: not instance.unfinished(["away"]), PATIENCE, "callbacks")
     check_callbacks(instance, "away", instance.tasks("away"))
@@ -134,7 +135,7 @@ def test_keys_that_expire_while_a_server_records(
             lender.expire()
             wait_until(lambda: "ExpiredToken" in lender.refused, PATIENCE, "a request with the old keys")
             wait_until(lambda: encoder.sent > 100, PATIENCE, "more of the push")
-            sent = encoder.sent
+            sent = encoder.settle()
             assert instance.control("STOP", "away").status == 200
             instance.wait_for_state("away", "finishing")
             check_shown(instance, "ExpiredToken: the session token has expired: put new credentials into")
@@ -151,7 +152,7 @@ def test_keys_that_expire_while_a_server_records(
         fresh = instance.directory / f"{KEYS}.new"
         fresh.write_text(second.toml())
         fresh.replace(instance.directory / KEYS)
-        instance.wait_for_state("away", "completed")
+        wait_until_completed(instance, "away")
         check_stored(instance, seaweed, sent, numbered, tmp_path / "fetched")
         wait_until(lambda: not instance.unfinished(["away"]), PATIENCE, "callbacks")
         check_callbacks(instance, "away", instance.tasks("away"))
