@@ -134,6 +134,7 @@ class Node:
         await self._uploads.stop()
         await self.spools.close()
         self._threads.shutdown()  # nothing that this life was at happens in the next one
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())  # for who is there between two lives
 
     async def _handle(self, event: RecorderEvent) -> None:
         """Deal with one event to its end: files are stored in the background otherwise."""
