@@ -26,6 +26,7 @@ from livereel.domain.errors import (
     NoKeyFrame,
     ResourceExists,
     ResourceNotFound,
+    ShuttingDown,
     SpoolError,
     StreamNotLive,
     TaskExists,
@@ -126,7 +127,7 @@ class Beginning:
 
         It begins with the last key frame before `since`, without that before START and pre-roll, however long the
         catalogue took since then. With a `timeout` somebody waits for the answer to START: one that is refused leaves
-        nothing armed behind. Raises SpoolError, StreamNotLive, NoKeyFrame.
+        nothing armed behind. Raises SpoolError, StreamNotLive, NoKeyFrame, ShuttingDown.
         """
         key, answers = task.key, timeout is not None
         try:
@@ -147,6 +148,8 @@ class Beginning:
                 raise writer.failed
             if timeout is None or not self._key_frames.is_pushed(key):
                 raise StreamNotLive(f"{key} ended before its first key frame arrived")
+            if self._is_stopping():
+                raise ShuttingDown("the server is stopping; send START again when it is back")
             raise NoKeyFrame(
                 f"{key} is live but sent no key frame within {timeout:.0f} s; shorten the encoder's key-frame interval"
             )

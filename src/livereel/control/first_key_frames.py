@@ -48,6 +48,7 @@ class FirstKeyFrames:
         self._lasting: dict[StreamKey, Task] = {}
         #: STOPs under way: a wait that begins while one of them queues for the stream ends at once.
         self._stops: Counter[StreamKey] = Counter()
+        self._hurried = False
         #: By plan id, from before there is a task; so the end of the plan may come before the wait.
         self._of_plans: dict[str, Wait] = {}
 
@@ -77,6 +78,13 @@ class FirstKeyFrames:
         """End the wait for this stream if it has no limit of its own."""
         if key in self._lasting:
             self._waits[key].end()
+
+    def end_limited(self) -> None:
+        """End every wait that has a limit, from now on too: the server stops, and somebody wants an answer before."""
+        self._hurried = True
+        for key, wait in self._waits.items():
+            if key not in self._lasting:
+                wait.end()
 
     @contextlib.contextmanager
     def stop_under_way(self, key: StreamKey) -> Iterator[None]:
@@ -118,6 +126,8 @@ class FirstKeyFrames:
             self._lasting[key] = task
             if self._stops[key] and task.record_type is RecordType.COMMAND:
                 wait.end()
+        elif self._hurried:
+            wait.end()
         if writer.first_keyframe_written.is_set() or writer.failed is not None:
             wait.end()
         try:

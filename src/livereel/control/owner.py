@@ -249,8 +249,9 @@ class Owner:
         return self._running.tasks()
 
     def refuse_starts(self) -> None:
-        """Answer START with ShuttingDown: it would begin a recording that `close` ends a moment later."""
+        """Answer START with ShuttingDown, also one that waits: `close` would end its recording a moment later."""
         self._refusing = True
+        self._key_frames.end_limited()
 
     async def close(self) -> None:
         """Begin nothing more; end what is running. A task with a merge window stays open for the next start."""
