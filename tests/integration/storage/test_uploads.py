@@ -639,6 +639,31 @@ async def test_a_playlist_moves_with_all_of_its_slices(
         assert await stores.get("rec-a").stat(f"Record/{name}") is None
 
 
+async def test_a_slice_is_known_at_once_though_another_hangs(
+    catalogue: Catalogue, new_life: NewLife, gateway: Gateway, tmp_path: Path
+) -> None:
+    """Otherwise nobody would know, after a kill and in a second bucket, what the first one has."""
+    task, file = recording(RecordFormat.HLS)
+    hangs = threading.Event()
+    gateway.on_request = lambda request: 503 if request.key.endswith("/1.ts") and not hangs.wait(PATIENCE) else None
+    life = new_life()
+    await life.begin(task, file)
+    for number in range(3):
+        path = tmp_path / f"{number}.ts"
+        path.write_bytes(os.urandom(2000))
+        life.uploads.slice_ready(
+            SliceReady(task.id, file.job_id, path.name, path, number, float(number), number + 1.0, 1.0, 2000)
+        )
+    noted: list[int] = []
+    async with asyncio.timeout(PATIENCE / 2):
+        while noted != [0, 2]:
+            await asyncio.sleep(0.05)
+            async with catalogue.read() as uow:
+                noted = [piece.sequence for piece in await uow.slices.of_file(file.job_id)]
+    hangs.set()
+    await until(lambda: not life.uploads.busy(task.id))
+
+
 async def test_slices_that_are_there_are_not_put_again_and_no_playlist_names_what_is_not(
     catalogue: Catalogue, new_life: NewLife, stores: Buckets, gateway: Gateway, tmp_path: Path
 ) -> None:

@@ -97,8 +97,6 @@ class SliceCarrier(Carrier):
         while self._waiting:
             batch = [self._waiting[number] for number in sorted(self._waiting)[:SLICES_AT_ONCE]]
             results = await asyncio.gather(*map(self._store, batch), return_exceptions=True)
-            stored = [piece for piece, result in zip(batch, results, strict=True) if result is None]
-            await self._note(stored)
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
@@ -131,25 +129,19 @@ class SliceCarrier(Carrier):
         return [*keys, self.row.object_key]
 
     async def _store(self, piece: _Piece) -> None:
-        key, size = piece.slice.object_key, piece.slice.size
-        if self._there.get(piece.slice.sequence) == (key, size) and await self.store.holds(key, piece.path):
-            return
-        async with self.shared.slots(self.row.bucket).hold(urgent=self.closed):
-            await self.store.put_file(key, piece.path, final=True)
-        self.succeeded(key)
-
-    async def _note(self, stored: list[_Piece]) -> None:
-        if not stored:
-            return
+        key, size, number = piece.slice.object_key, piece.slice.size, piece.slice.sequence
+        if self._there.get(number) != (key, size) or not await self.store.holds(key, piece.path):
+            async with self.shared.slots(self.row.bucket).hold(urgent=self.closed):
+                await self.store.put_file(key, piece.path, final=True)
+            self.succeeded(key)
+        # Each by itself: a store in trouble may take one and keep the others waiting, and nobody else knows of it.
         async with self.shared.catalogue.write(patient=True) as uow:
-            await uow.slices.add_many([piece.slice for piece in stored])
-        for piece in stored:
-            number = piece.slice.sequence
-            self._there[number] = piece.slice.object_key, piece.slice.size
-            if self._waiting.get(number) is piece:
-                del self._waiting[number]
-            self._sent += piece.slice.size
-            self._since_playlist += piece.slice.size
+            await uow.slices.add_many([piece.slice])
+        self._there[number] = key, size
+        if self._waiting.get(number) is piece:
+            del self._waiting[number]
+        self._sent += size
+        self._since_playlist += size
         while self._unbroken in self._there and self._unbroken not in self._waiting:
             self._unbroken += 1
 
