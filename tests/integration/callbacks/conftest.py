@@ -144,22 +144,15 @@ class Outbox:
 
 
 @pytest.fixture
-async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
-    catalogue = await open_catalogue(f"sqlite:///{tmp_path}/catalogue.db")
-    used = Outbox(catalogue)
-    yield used
-    for dispatcher in used.dispatchers:
-        await dispatcher.stop(grace=0.1)
-    await catalogue.close()
-
-
-@pytest.fixture
-async def receivers() -> AsyncIterator[Callable[[], Awaitable[Receiver]]]:
+async def receivers() -> AsyncIterator[Callable[..., Awaitable[Receiver]]]:
+    """Makes receivers, on a port if one is given."""
     made: list[Receiver] = []
 
-    async def make() -> Receiver:
-        made.append(await Receiver().start())
-        return made[-1]
+    async def make(port: int = 0) -> Receiver:
+        receiver = Receiver()
+        receiver.port = port
+        made.append(await receiver.start())
+        return receiver
 
     yield make
     for receiver in made:
@@ -167,14 +160,22 @@ async def receivers() -> AsyncIterator[Callable[[], Awaitable[Receiver]]]:
 
 
 @pytest.fixture
-async def receiver(receivers: Callable[[], Awaitable[Receiver]]) -> Receiver:
+async def receiver(receivers: Callable[..., Awaitable[Receiver]]) -> Receiver:
     return await receivers()
 
 
 @pytest.fixture
-async def returning() -> AsyncIterator[Receiver]:
+async def returning(receivers: Callable[..., Awaitable[Receiver]]) -> Receiver:
     """A receiver that may be stopped and started again: nobody takes its port meanwhile."""
-    receiver = Receiver()
-    receiver.port = free_port()
-    yield await receiver.start()
-    await receiver.stop()
+    return await receivers(free_port())
+
+
+@pytest.fixture
+async def outbox(tmp_path: Path, receivers: object) -> AsyncIterator[Outbox]:
+    """Its dispatchers end before the receivers: one that closes must not be connected to just then."""
+    catalogue = await open_catalogue(f"sqlite:///{tmp_path}/catalogue.db")
+    used = Outbox(catalogue)
+    yield used
+    for dispatcher in used.dispatchers:
+        await dispatcher.stop(grace=0.1)
+    await catalogue.close()
