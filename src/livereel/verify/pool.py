@@ -16,7 +16,7 @@ import structlog
 from livereel.domain.errors import LivereelError
 from livereel.domain.recordings import SpoolPosition
 from livereel.domain.verification import Damage, DamageReason, Verdict, Verification, VerifyLevel
-from livereel.observe import metrics
+from livereel.observe import children, metrics
 from livereel.observe.logging import worker_arguments
 from livereel.recorder.events import FileFinished, TaskSpec, from_json
 from livereel.verify.request import Account, CheckRequest, RemakeRequest, to_line
@@ -97,16 +97,9 @@ class VerifyPool:
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
-        waiting = []
-        for process in self._all:
-            assert process.stdin is not None
-            process.stdin.close()
-            waiting.append(asyncio.ensure_future(process.wait()))
-        if waiting:
-            await asyncio.wait(waiting, timeout=STOP_GRACE)
-        for process in list(self._all):
-            await self._end(process)
+        processes, self._all = self._all, set()
         self._idle.clear()
+        await children.dismiss(processes, STOP_GRACE)
 
     async def _warm(self) -> None:
         with contextlib.suppress(OSError):
@@ -202,6 +195,4 @@ class VerifyPool:
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self._all.discard(process)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await children.kill(process)

@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from livereel.domain.errors import StoreError
 from livereel.storage import object_store
 from livereel.storage.object_store import PART_SIZE, ObjectStore
+from tests.acceptance.server import wait_until
 from tests.integration.storage.conftest import config
 from tests.integration.storage.gateway import Gateway, Request
 from tests.integration.storage.proxy import Proxy
@@ -38,13 +39,6 @@ def proxy(seaweed: Seaweed) -> Iterator[Proxy]:
     proxy = Proxy(seaweed.s3_port)
     yield proxy
     proxy.close()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 2 * IN_TIME
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 async def refusal(store: ObjectStore) -> str:
@@ -145,7 +139,7 @@ async def test_an_upload_that_begins_when_nobody_awaits_it_any_more(seaweed: Sea
             assert go_on.wait(60)
         elif request.part == 3:  # of the second attempt, which has looked for unfinished ones by now
             go_on.set()
-            wait_until(lambda: len(seaweed.unfinished_uploads(below=prefix)) == 2)
+            wait_until(lambda: len(seaweed.unfinished_uploads(below=prefix)) == 2, 60, "both uploads to be there")
 
     gateway.on_request = hang
     with pytest.raises(StoreError, match="no answer in time"):
